@@ -1,0 +1,71 @@
+//! The command line: one file a command; the exit code is decided in one place.
+//!
+//! 0 done, 1 failed, 2 the input cannot be used, 130 interrupted.
+
+pub mod doctor;
+pub mod experiment;
+pub mod image;
+pub mod record;
+pub mod train;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::input::InputError;
+use crate::interrupt::{Interrupt, Interrupted};
+
+/// Forecasts the execution phases of vCPUs and moves them between LLC domains ahead of time.
+#[derive(Debug, Parser)]
+#[command(name = "phasecast", version, propagate_version = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Say what this machine can do, and why not.
+    Doctor(doctor::Args),
+    /// Build the guest image, or show what is in it.
+    Image(image::Args),
+    /// Run a mix of guests and keep their samples as a trace.
+    Record(record::Args),
+    /// Learn phases and their sequence from traces.
+    Train(train::Args),
+    /// Run an experiment and write its report.
+    Experiment(experiment::Args),
+}
+
+/// Parses the command line, runs the command and says how it ended.
+#[must_use]
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let outcome = Interrupt::on_signals().map_err(anyhow::Error::from).and_then(|interrupt| {
+        let interrupt = &interrupt;
+        match &arguments.command {
+            Command::Doctor(args) => doctor::run(args, interrupt),
+            Command::Image(args) => image::run(args, interrupt),
+            Command::Record(args) => record::run(args, interrupt),
+            Command::Train(args) => train::run(args, interrupt),
+            Command::Experiment(args) => experiment::run(args, interrupt),
+        }
+    });
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("phasecast: {error:#}");
+            exit_code(&error)
+        }
+    }
+}
+
+fn exit_code(error: &anyhow::Error) -> ExitCode {
+    if error.chain().any(|cause| cause.is::<InputError>()) {
+        ExitCode::from(2)
+    } else if error.chain().any(|cause| cause.is::<Interrupted>()) {
+        ExitCode::from(130)
+    } else {
+        ExitCode::FAILURE
+    }
+}

@@ -1,0 +1,1 @@
+//! One turn of control: watch, decide, act.

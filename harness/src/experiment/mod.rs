@@ -1,0 +1,1 @@
+//! An experiment: described in TOML, run into a results folder.

@@ -1,0 +1,1 @@
+//! Stock Linux guests under QEMU TCG on an emulated machine.

@@ -1,0 +1,1 @@
+//! Scripted guests and fixed co-run slowdowns: control tests in milliseconds.

@@ -1,0 +1,1 @@
+//! The guest image: kernel, initramfs and root file system, cached by content.

@@ -1,0 +1,30 @@
+//! Everything that touches the outside world: guests, hosts, the control loop, experiments and reports.
+//!
+//! `machine` (a crate of its own, since the plugin inside QEMU needs it too) is the emulated machine; `predictor`
+//! decides; this crate does. The modules stand in the order in which data flows through a run.
+
+pub mod input;
+
+pub mod interrupt;
+
+pub mod image;
+
+pub mod qemu;
+
+pub mod doctor;
+
+pub mod mix;
+
+pub mod host;
+
+pub mod journal;
+
+pub mod trace;
+
+pub mod control;
+
+pub mod experiment;
+
+pub mod report;
+
+pub mod cli;

@@ -1,0 +1,5 @@
+//! The `phasecast` command.
+
+fn main() -> std::process::ExitCode {
+    harness::cli::main()
+}

@@ -1,0 +1,1 @@
+//! A mix: the guests that run together, read from TOML and checked.

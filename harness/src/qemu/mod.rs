@@ -1,0 +1,1 @@
+//! QEMU processes: start, talk to, watch and end them.

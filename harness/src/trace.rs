@@ -1,0 +1,1 @@
+//! Traces: samples as rows of a Parquet file.

@@ -1,0 +1,1 @@
+//! Which phase comes next: a distribution over phases at a horizon.

@@ -1,0 +1,1 @@
+//! A trained model as an artefact: versioned, checked when loaded.

@@ -1,0 +1,1 @@
+//! What to do each quantum: observe samples, decide moves, say why.

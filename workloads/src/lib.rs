@@ -1,0 +1,1 @@
+//! Benchmark kernels and catalogue.
