@@ -1,0 +1,61 @@
+# How Phasecast is built, tested and shown. `make help` lists the targets.
+#
+# Each target first asks scripts/require for the programs it needs: Debian packages are installed by apt-get, and
+# elsewhere the missing programs are named.
+
+CARGO ?= cargo
+GUEST_TARGET := x86_64-unknown-linux-gnu
+PHASECAST := target/release/phasecast
+# nextest where it is installed; its answer is the same as cargo test's, only sooner.
+RUN_TESTS := $(shell command -v cargo-nextest >/dev/null 2>&1 && echo "nextest run" || echo "test")
+
+NEEDS_BUILD := cc=gcc /usr/include/stdlib.h=libc6-dev
+NEEDS_GUESTS := qemu-system-x86_64=qemu-system-x86 mke2fs=e2fsprogs
+NEEDS_CONFORMANCE := qemu-x86_64=qemu-user valgrind=valgrind
+
+.DEFAULT_GOAL := help
+.PHONY: help build guest lint test quickstart nightly bench cargo
+
+help: ## list the targets
+	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 14
+
+cargo:
+	@command -v $(CARGO) >/dev/null 2>&1 || { \
+	    echo "missing program: $(CARGO); install Rust 1.95 or newer from https://rustup.rs" >&2; exit 1; }
+	@scripts/require $(NEEDS_BUILD)
+
+build: cargo ## build phasecast and the QEMU plugin, optimised
+	$(CARGO) build --release -p harness -p phasecast-plugin
+
+# The guest's programs run as PID 1 and in a Debian tree that is not ours: they bring their libraries with them.
+guest: cargo ## build the static programs that go into the guest image
+	RUSTFLAGS="-C target-feature=+crt-static" \
+	    $(CARGO) build --release -p workloads --target $(GUEST_TARGET)
+
+lint: cargo ## formatting and clippy, warnings are errors
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+
+# The emulated tests load the plugin and boot the image, which `cargo test` alone does not build.
+test: cargo guest ## all tests; REQUIRE_HOSTS=simulated,emulated REQUIRE_TOOLS=1 make an absence a failure
+	@scripts/require $(NEEDS_GUESTS) $(NEEDS_CONFORMANCE)
+	$(CARGO) build --workspace
+	$(CARGO) $(RUN_TESTS) --workspace
+	$(CARGO) test --workspace --doc
+	$(CARGO) test -p predictor --benches
+
+quickstart: build guest ## the whole loop on real guests: image, solo runs, training, every policy, report
+	@scripts/require $(NEEDS_GUESTS)
+	$(PHASECAST) image build
+	$(PHASECAST) experiment run harness/experiments/quickstart.toml
+
+bench: cargo ## time the decision path
+	$(CARGO) bench -p predictor
+
+# Longer than CI may take: more cases for every property, and the quickstart over a longer stretch of time.
+nightly: build guest ## what takes longer than CI may
+	@scripts/require $(NEEDS_GUESTS) $(NEEDS_CONFORMANCE)
+	$(CARGO) build --workspace
+	PROPTEST_CASES=5000 REQUIRE_HOSTS=simulated,emulated REQUIRE_TOOLS=1 $(CARGO) $(RUN_TESTS) --workspace
+	$(PHASECAST) image build
+	$(PHASECAST) experiment run harness/experiments/quickstart.toml --quanta 1000
