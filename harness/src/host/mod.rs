@@ -9,10 +9,12 @@ pub mod simulated;
 
 pub mod faulty;
 
+pub mod admission;
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use predictor::counters::{Event, Sample, VcpuId};
+use predictor::counters::{Event, GuestId, Sample, VcpuId};
 use predictor::placement::Move;
 use predictor::topology::{DomainId, Topology};
 use serde::{Deserialize, Serialize};
@@ -28,6 +30,21 @@ pub struct Arrival {
     pub domain: DomainId,
 }
 
+/// What a guest itself told its host. Hosts whose guests tell nothing report none.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GuestEvent {
+    /// The guest's program ran to its end and starts again.
+    RunCompleted {
+        /// Which guest.
+        guest: GuestId,
+        /// How many runs it has completed before this one.
+        run: u64,
+        /// FNV-1a 64 of the program's output, 16 hexadecimal digits, where the guest says it.
+        checksum: Option<String>,
+    },
+}
+
 /// What a host saw while one quantum passed.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Observation {
@@ -38,6 +55,9 @@ pub struct Observation {
     pub arrivals: Vec<Arrival>,
     /// vCPUs that left.
     pub departures: Vec<VcpuId>,
+    /// What guests reported of themselves, in the order in which it came.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub guest_events: Vec<GuestEvent>,
 }
 
 /// What became of one requested move.
