@@ -1,1 +1,0 @@
-//! Scripted guests and fixed co-run slowdowns: control tests in milliseconds.

@@ -1,0 +1,1 @@
+//! A simulated script for a mix: which kinds of phases stand for which programs.
