@@ -85,8 +85,8 @@ fn interference_stretches_a_phase_in_time_and_not_in_work() {
         }
         quanta
     };
-    assert_eq!(quanta_of_pressing(&mut alone), Some(1));
-    assert_eq!(quanta_of_pressing(&mut beside), Some(2));
+    assert_eq!(quanta_of_pressing(&mut alone), 1);
+    assert_eq!(quanta_of_pressing(&mut beside), 2);
 }
 
 #[test]
