@@ -1,1 +1,19 @@
-//! The emulated machine.
+//! The emulated machine: what it consists of ([`spec`]), how its caches, memory channels and cores behave ([`cache`],
+//! [`bandwidth`], [`pipeline`], [`vcpu`]), and the memory through which guests and harness share it ([`segment`]
+//! for the harness, [`seat`] for the guest's side).
+//!
+//! Nothing here knows QEMU: the plugin feeds instructions and addresses in, the harness reads counters out.
+
+pub mod spec;
+
+pub mod marks;
+
+pub mod counters;
+
+pub mod bandwidth;
+
+pub mod segment;
+
+pub mod seat;
+
+mod layout;
