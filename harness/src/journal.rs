@@ -1,1 +1,0 @@
-//! The journal: what was seen and decided, as it happened.

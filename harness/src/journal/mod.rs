@@ -1,0 +1,3 @@
+//! What was seen, decided and done.
+
+pub mod run;

@@ -1,1 +1,0 @@
-//! Traces: samples as rows of a Parquet file.
