@@ -1,5 +1,7 @@
 //! `phasecast doctor`: says what this machine can do, and why not. Always exits 0: an absence is an answer.
 
+use std::io::{ErrorKind, Write};
+
 use crate::doctor::{self, Roots};
 use crate::interrupt::Interrupt;
 
@@ -17,10 +19,10 @@ pub struct Args {
 /// Runs the command.
 pub fn run(args: &Args, _interrupt: &Interrupt) -> anyhow::Result<()> {
     let report = doctor::examine(&Roots::default(), None);
-    if args.json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
-    } else {
-        print!("{report}");
+    let text = if args.json { format!("{}\n", serde_json::to_string_pretty(&report)?) } else { report.to_string() };
+    match std::io::stdout().write_all(text.as_bytes()) {
+        // Whoever read it has seen enough, as `head` has.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        outcome => Ok(outcome?),
     }
-    Ok(())
 }

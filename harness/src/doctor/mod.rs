@@ -96,7 +96,7 @@ impl Default for Roots {
 /// Looks at this machine. With a `kernel` (of the guest image), hardware KVM is tried out by booting it.
 #[must_use]
 pub fn examine(roots: &Roots, kernel: Option<&Path>) -> Report {
-    let mut checks = virtualisation::checks(kernel);
+    let mut checks = vec![virtualisation::check(kernel)];
     checks.extend(programs::checks());
     checks.extend(counters::checks(&roots.proc));
     checks.push(llc_domains::check(&roots.sys));
