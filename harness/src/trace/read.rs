@@ -1,6 +1,7 @@
 //! Reading a trace, and refusing what is none.
 
 use std::fs::File;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use parquet::basic::{Repetition, Type as PhysicalType};
@@ -29,7 +30,10 @@ impl Trace {
         if file.metadata().map_err(io)?.is_dir() {
             return Err(unreadable(path, "it is a folder; give a file".to_owned()));
         }
-        parse(file).map_err(|problem| unreadable(path, problem))
+        // The Parquet layer answers most damage with an error and some with a panic; nothing it touched outlives it.
+        let answer = catch_unwind(AssertUnwindSafe(|| parse(file)));
+        let answer = answer.unwrap_or_else(|_| Err("it is damaged; record it again".to_owned()));
+        answer.map_err(|problem| unreadable(path, problem))
     }
 }
 

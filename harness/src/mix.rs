@@ -1,1 +1,0 @@
-//! A mix: the guests that run together, read from TOML and checked.

@@ -1,0 +1,126 @@
+//! Mixes: which guests run together on which machine, as a person wrote it in TOML, checked once.
+//!
+//! A [`Mix`] names only what exists and fits: programs and inputs of the catalogue, LLC domains of the machine, no more
+//! guests than CPUs. Every mistake is an [`InputError`] that names the file and the key. Launching the guests is the
+//! business of the host's test bed.
+
+mod parse;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use machine::spec::Machine;
+use predictor::topology::{CpuId, DomainId, LlcDomain, NodeId, Topology};
+use workloads::catalogue::{Catalogue, Family, Launch};
+
+use crate::input::InputError;
+
+/// Guests to run together, and on what.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Mix {
+    /// The file's name without its ending.
+    pub name: String,
+    /// The file it was read from.
+    pub file: PathBuf,
+    /// The machine to run on.
+    pub machine: Machine,
+    /// The control period in cycles; a multiple of the machine's epoch and a whole number of nanoseconds.
+    pub quantum_cycles: u64,
+    /// The seed of everything random in a run.
+    pub seed: u64,
+    /// The guests, at least one; the n-th becomes guest n of the run.
+    pub guests: Vec<MixGuest>,
+}
+
+/// One guest of a mix.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MixGuest {
+    /// Its name, unique in the mix.
+    pub name: String,
+    /// Its program's name in the catalogue.
+    pub program: String,
+    /// What kind of program that is.
+    pub family: Family,
+    /// Whether the program marks its phases.
+    pub truth: bool,
+    /// The name of the program's input.
+    pub input: String,
+    /// How to start the program.
+    pub launch: Launch,
+    /// Where it starts.
+    pub domain: DomainId,
+    /// Its memory in MiB.
+    pub memory_mib: u32,
+    /// Its number of vCPUs.
+    pub vcpus: u32,
+}
+
+/// Memory of the host that an emulated guest costs beyond its own, in MiB: QEMU with its translated code.
+pub const EMULATION_OVERHEAD_MIB: u64 = 64;
+
+impl Mix {
+    /// Reads and checks the mix at `file`, with the programs of `catalogue`.
+    pub fn read(file: &Path, catalogue: &Catalogue) -> Result<Self, InputError> {
+        Self::parse(file, &crate::input::read_text(file)?, catalogue)
+    }
+
+    /// Checks `text`, which stands in `file`. Paths in it are relative to the file's folder.
+    pub fn parse(file: &Path, text: &str, catalogue: &Catalogue) -> Result<Self, InputError> {
+        parse::parse(file, text, catalogue).map_err(|mistake| mistake.in_file(file))
+    }
+
+    /// The control period on the machine's clock.
+    #[must_use]
+    pub fn quantum(&self) -> Duration {
+        Duration::from_nanos(self.quantum_cycles * 1000 / u64::from(self.machine.frequency_mhz()))
+    }
+
+    /// The machine's LLC domains.
+    #[must_use]
+    pub fn topology(&self) -> Topology {
+        topology(&self.machine)
+    }
+
+    /// The same mix with nobody but guest `index`, in the machine's first LLC domain: for what it does alone.
+    #[must_use]
+    pub fn alone(&self, index: usize) -> Option<Self> {
+        let guest = MixGuest { domain: DomainId(0), ..self.guests.get(index)?.clone() };
+        Some(Self { guests: vec![guest], ..self.clone() })
+    }
+
+    /// Whether the emulated host can run this, with `available_mib` of memory free.
+    pub fn check_for_emulation(&self, available_mib: u64) -> Result<(), InputError> {
+        for (index, guest) in self.guests.iter().enumerate() {
+            if guest.vcpus != 1 {
+                let problem = format!("{} vCPUs on the emulated host, where a guest has exactly 1", guest.vcpus);
+                let remedy = "give vcpus = 1: vCPUs of one guest wait for each other inside QEMU, and would deadlock \
+                              with the barrier that keeps guests in step";
+                return Err(InputError::new(problem, remedy).at(format!("guest[{index}].vcpus")).in_file(&self.file));
+            }
+        }
+        let needed: u64 = self.guests.iter().map(|guest| u64::from(guest.memory_mib) + EMULATION_OVERHEAD_MIB).sum();
+        if needed > available_mib {
+            let guests = self.guests.len();
+            let problem =
+                format!("{guests} guests need {needed} MiB of memory, and this machine has {available_mib} MiB free");
+            let remedy = "give smaller memory_mib, or fewer guests";
+            return Err(InputError::new(problem, remedy).at("guest").in_file(&self.file));
+        }
+        Ok(())
+    }
+}
+
+/// The LLC domains of an emulated machine, all on one node.
+#[must_use]
+pub fn topology(machine: &Machine) -> Topology {
+    let domains = machine.domains().into_iter().map(|(domain, cpus)| LlcDomain {
+        id: DomainId(domain.0),
+        node: NodeId(0),
+        cpus: cpus.into_iter().map(|cpu| CpuId(cpu.0)).collect(),
+        llc_bytes: Some(machine.llc().bytes()),
+    });
+    Topology::new(domains.collect()).expect("a checked machine numbers its domains and CPUs without holes")
+}
+
+#[cfg(test)]
+mod tests;
