@@ -1,0 +1,44 @@
+//! The forecast that every other must beat: the coming phase is the present one. The whole foresight of a reactive
+//! policy.
+
+use super::{Forecast, Forecaster};
+use crate::phases::PhaseId;
+
+/// Forecasts the last observed phase, with certainty, at every horizon.
+#[derive(Debug, Clone)]
+pub struct LastValue {
+    phases: usize,
+    last: Option<PhaseId>,
+}
+
+impl LastValue {
+    /// For a model of `phases` phases.
+    #[must_use]
+    pub const fn new(phases: usize) -> Self {
+        Self { phases, last: None }
+    }
+}
+
+impl Forecaster for LastValue {
+    fn observe(&mut self, phase: PhaseId, _instructions: u64) {
+        self.last = Some(phase);
+    }
+
+    fn forecast(&self, _quanta: u32) -> Option<Forecast> {
+        self.last.map(|phase| Forecast::certain(phase, self.phases))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_present_goes_on_for_ever() {
+        let mut forecaster = LastValue::new(3);
+        assert_eq!(forecaster.forecast(1), None);
+        forecaster.observe(PhaseId(2), 1);
+        assert_eq!(forecaster.forecast(1), Some(Forecast::certain(PhaseId(2), 3)));
+        assert_eq!(forecaster.forecast(1), forecaster.forecast(16));
+    }
+}
