@@ -16,10 +16,10 @@ pub mod forecast;
 
 pub mod contention;
 
-pub mod placement;
-
-pub mod policy;
-
 pub mod model;
 
 pub mod train;
+
+pub mod placement;
+
+pub mod policy;

@@ -1,0 +1,146 @@
+//! What a policy knows about one vCPU: the phase it is in, the one to come, and how it differs from the model's mean.
+
+use std::collections::BTreeMap;
+
+use super::PolicyKind;
+use super::rationale::VcpuState;
+use crate::contention::{Calibration, Demand};
+use crate::counters::{Event, Sample};
+use crate::features::Observed;
+use crate::forecast::last_value::LastValue;
+use crate::forecast::run_length::RunLengthMarkov;
+use crate::forecast::{Forecast, Forecaster};
+use crate::model::Model;
+use crate::phases::PhaseId;
+
+/// One vCPU, as it was last seen.
+pub(super) struct Watch {
+    forecaster: Option<Box<dyn Forecaster + Send>>,
+    state: VcpuState,
+    calibrations: BTreeMap<PhaseId, Calibration>,
+    cooling_quanta: u32,
+    /// Quanta since it moved or changed its phase: in the first, caches are cold.
+    settled_quanta: u32,
+    /// CPI of the quantum just seen.
+    observed_cpi: Option<f64>,
+}
+
+impl std::fmt::Debug for Watch {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Watch").field("state", &self.state).field("next", &self.next()).finish_non_exhaustive()
+    }
+}
+
+impl Watch {
+    pub(super) fn new(kind: PolicyKind, model: Option<&Model>) -> Self {
+        let forecaster = |model: &Model| -> Box<dyn Forecaster + Send> {
+            let parts = model.parts();
+            match kind {
+                PolicyKind::Reactive => Box::new(LastValue::new(parts.phases.len())),
+                PolicyKind::StayPut | PolicyKind::Predictive => {
+                    Box::new(RunLengthMarkov::new(&parts.transitions, &parts.run_lengths))
+                }
+            }
+        };
+        Self {
+            forecaster: model.map(forecaster),
+            state: VcpuState::Unseen,
+            calibrations: BTreeMap::new(),
+            cooling_quanta: 0,
+            settled_quanta: 0,
+            observed_cpi: None,
+        }
+    }
+
+    pub(super) const fn state(&self) -> &VcpuState {
+        &self.state
+    }
+
+    pub(super) const fn cooling_quanta(&self) -> u32 {
+        self.cooling_quanta
+    }
+
+    pub(super) const fn is_unknown(&self) -> bool {
+        matches!(self.state, VcpuState::Unseen | VcpuState::Missing { .. })
+    }
+
+    pub(super) fn observe(&mut self, model: &Model, sample: &Sample) {
+        let before = self.phase();
+        self.observed_cpi = None;
+        self.state = match model.parts().phases.features.observe(sample) {
+            Observed::Idle => VcpuState::Idle,
+            Observed::Missing(events) => VcpuState::Missing { events },
+            Observed::Active(vector) => {
+                let found = model.parts().phases.classify(&vector);
+                if let (Some(forecaster), Some(instructions)) =
+                    (&mut self.forecaster, sample.count(Event::Instructions))
+                {
+                    forecaster.observe(found.phase, instructions);
+                    self.observed_cpi = sample.count(Event::Cycles).map(|cycles| cycles as f64 / instructions as f64);
+                }
+                VcpuState::Active { phase: found.phase, novelty: found.novelty }
+            }
+        };
+        self.settled_quanta = if self.phase() == before { self.settled_quanta + 1 } else { 0 };
+    }
+
+    /// The phase it was in, if it was in one.
+    fn phase(&self) -> Option<PhaseId> {
+        match self.state {
+            VcpuState::Active { phase, .. } => Some(phase),
+            VcpuState::Unseen | VcpuState::Idle | VcpuState::Missing { .. } => None,
+        }
+    }
+
+    /// The coming quantum's phase; `None` where there was none to go on from.
+    pub(super) fn next(&self) -> Option<Forecast> {
+        self.phase()?;
+        self.forecaster.as_ref()?.forecast(1)
+    }
+
+    fn demand(&self, model: &Model, phase: PhaseId) -> Demand {
+        model.demand(phase, &self.calibrations.get(&phase).copied().unwrap_or_default())
+    }
+
+    /// What it asked for in the quantum just seen; `None` where that is not known.
+    pub(super) fn present_demand(&self, model: &Model) -> Option<Demand> {
+        match self.state {
+            VcpuState::Active { phase, .. } => Some(self.demand(model, phase)),
+            VcpuState::Idle => Some(Demand::default()),
+            VcpuState::Unseen | VcpuState::Missing { .. } => None,
+        }
+    }
+
+    /// What it will ask for: the mean over its forecast. An idle vCPU is expected to stay idle; one of which nothing is
+    /// known is taken as typical, not as the perfect neighbour.
+    pub(super) fn expected_demand(&self, model: &Model) -> Demand {
+        match (&self.state, self.next()) {
+            (VcpuState::Idle, _) => Demand::default(),
+            (_, Some(next)) => Demand::expected(next.iter().map(|(phase, share)| (share, self.demand(model, phase)))),
+            (_, None) => model.typical_demand(),
+        }
+    }
+
+    /// Learns from the quantum just seen beside `neighbours`, unless it was the first after a move or a phase change.
+    pub(super) fn calibrate(&mut self, model: &Model, neighbours: &[Demand]) {
+        let (Some(phase), Some(cpi)) = (self.phase(), self.observed_cpi) else { return };
+        if self.settled_quanta > 0 {
+            let parts = model.parts();
+            let calibration = self.calibrations.entry(phase).or_default();
+            calibration.learn(&parts.contention, &parts.pressures[phase.index()], cpi, neighbours);
+        }
+    }
+
+    pub(super) fn cool_down(&mut self, quanta: u32) {
+        self.cooling_quanta = quanta;
+    }
+
+    /// Its next quantum starts with cold caches.
+    pub(super) fn unsettle(&mut self) {
+        self.settled_quanta = 0;
+    }
+
+    pub(super) fn end_quantum(&mut self) {
+        self.cooling_quanta = self.cooling_quanta.saturating_sub(1);
+    }
+}
