@@ -165,20 +165,17 @@ impl Qemu {
         Ok(())
     }
 
-    /// Writes the state of a paused guest to `file`.
+    /// Writes the state of a paused guest to `file`, which appears once it is whole.
     pub fn save(&mut self, file: &Path, interrupt: &Interrupt) -> Result<(), QemuError> {
-        let order = qmp::migrate {
-            uri: Some(format!("exec:cat > {}", quoted(file))),
-            channels: None,
-            detach: None,
-            resume: None,
-        };
+        let part = quoted(&file.with_extension("part"));
+        // QEMU reports completion before its shell has written the last bytes: the file's name tells.
+        let uri = Some(format!("exec:cat > {part} && mv {part} {}", quoted(file)));
+        let order = qmp::migrate { uri, channels: None, detach: None, resume: None };
         self.control.execute(&order, PROMPT).map_err(|error| self.failure("save", error.to_string()))?;
-        let action = format!("save to {} the", file.display());
-        self.await_state(&action, interrupt, |control| {
+        self.await_state("save", interrupt, |control| {
             let info = control.execute(&qmp::query_migrate {}, PROMPT)?;
             match info.status {
-                Some(qmp::MigrationStatus::completed) => Ok(true),
+                Some(qmp::MigrationStatus::completed) => Ok(file.exists()),
                 Some(qmp::MigrationStatus::failed | qmp::MigrationStatus::cancelled) => {
                     Err(io::Error::other(info.error_desc.unwrap_or_else(|| "QEMU gave up without a reason".to_owned())))
                 }
