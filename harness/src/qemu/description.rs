@@ -86,7 +86,7 @@ impl Description {
         }
         add("-chardev", format!("socket,id=control,fd={}", wiring.control));
         add("-mon", "chardev=control,mode=control".to_owned());
-        add("-chardev", format!("file,id=console,path={}", escaped(wiring.console)));
+        add("-chardev", format!("file,id=console,append=on,path={}", escaped(wiring.console)));
         add("-serial", "chardev:console".to_owned());
         add("-chardev", format!("socket,id=port,fd={}", wiring.port));
         if let Some((Plugin { file, slot, .. }, segment)) = wiring.plugin {

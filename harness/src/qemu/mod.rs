@@ -20,7 +20,8 @@ use std::io;
 pub use accelerator::Accelerator;
 pub use description::{Description, Plugin};
 pub use folder::RunFolder;
-pub use process::{Qemu, Start};
+pub(crate) use process::end_of;
+pub use process::{Qemu, SavedState, Start};
 pub use program::Program;
 
 use crate::interrupt::Interrupted;
@@ -70,7 +71,8 @@ impl QemuError {
     }
 }
 
-fn last_words(console: &[String]) -> String {
+/// The end of a message about a guest.
+pub(crate) fn last_words(console: &[String]) -> String {
     if console.is_empty() {
         return "; its console is empty".to_owned();
     }

@@ -33,7 +33,16 @@ pub struct Start<'a> {
     /// The plugin to load.
     pub plugin: Option<Plugin<'a>>,
     /// A saved state to go on from, instead of booting. The guest is then paused until [`Qemu::resume`].
-    pub state: Option<File>,
+    pub state: Option<SavedState>,
+}
+
+/// A guest's memory and devices, and what it had written to its console until then.
+#[derive(Debug)]
+pub struct SavedState {
+    /// Memory and devices, as QEMU wrote them.
+    pub file: File,
+    /// The console log, which the restored guest continues.
+    pub console: PathBuf,
 }
 
 /// A running guest. Dropping it ends the process.
@@ -72,7 +81,11 @@ impl Qemu {
             Some(plugin) => Some((plugin, inherit(plugin.segment.try_clone_to_owned().map_err(fail)?))),
             None => None,
         };
-        let incoming = start.state.map(|state| inherit(state.into()));
+        match &start.state {
+            Some(state) => std::fs::copy(&state.console, &console).map(drop).map_err(fail)?,
+            None => File::create(&console).map(drop).map_err(fail)?,
+        }
+        let incoming = start.state.map(|state| inherit(state.file.into()));
         let [control_number, port_number] = [inherited[0].as_raw_fd(), inherited[1].as_raw_fd()];
         let wiring = Wiring { control: control_number, port: port_number, console: &console, plugin, incoming };
         let mut command = Command::new(program.path());

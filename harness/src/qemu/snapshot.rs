@@ -18,7 +18,7 @@ use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{Description, Program, Qemu, QemuError, RunFolder, Start};
+use super::{Description, Program, Qemu, QemuError, RunFolder, SavedState, Start};
 use crate::interrupt::Interrupt;
 
 /// What init says once the guest is to be saved.
@@ -65,13 +65,14 @@ impl Snapshots {
         image: &str,
         run: &RunFolder,
         interrupt: &Interrupt,
-    ) -> Result<File, QemuError> {
+    ) -> Result<SavedState, QemuError> {
         let key = key(program, description, image);
         let state = self.folder.join(format!("{key}.state"));
+        let console = state.with_extension("log");
         let fail = |error| QemuError::system(format!("use saved state {}", state.display()))(error);
         let _lock = self.lock(&key, interrupt)?;
         if let Some(file) = self.whole(&key, &state).map_err(fail)? {
-            return Ok(file);
+            return Ok(SavedState { file, console });
         }
         let sidecar = sidecar_of(&state);
         for stale in [&sidecar, &state] {
@@ -84,6 +85,7 @@ impl Snapshots {
         }
         guest.pause()?;
         guest.save(&state, interrupt)?;
+        fs::copy(guest.console(), &console).map_err(fail)?;
         drop(guest);
         let (bytes, sha256) = digest(&state).map_err(fail)?;
         let (qemu, arguments) = (program.version().to_owned(), description.machine_arguments());
@@ -91,7 +93,7 @@ impl Snapshots {
         let content = Sidecar { format: FORMAT, bytes, sha256, qemu, image, arguments };
         write_sidecar(&sidecar, &content).map_err(fail)?;
         self.remember(&key, bytes);
-        File::open(&state).map_err(fail)
+        Ok(SavedState { file: File::open(&state).map_err(fail)?, console })
     }
 
     /// The state, if it is there and as its sidecar says.
@@ -103,7 +105,7 @@ impl Snapshots {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         };
-        if file.metadata()?.len() != expected.bytes {
+        if file.metadata()?.len() != expected.bytes || !state.with_extension("log").is_file() {
             return Ok(None);
         }
         if !self.remembers(key, expected.bytes) {
@@ -210,6 +212,7 @@ mod tests {
         let content = Sidecar { format: FORMAT, bytes, sha256, qemu, image, arguments: Vec::new() };
         write_sidecar(&sidecar_of(&path), &content).expect("written");
         fs::write(&path, state).expect("written");
+        fs::write(path.with_extension("log"), "").expect("written");
         (folder, snapshots, path)
     }
 

@@ -1,1 +1,0 @@
-//! Stock Linux guests under QEMU TCG on an emulated machine.

@@ -1,0 +1,145 @@
+//! From plans to guests that are restored, paused and ready to go, each in its slot of the segment.
+
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use machine::segment::{Segment, SegmentError, Slot};
+use workloads::launch::encode_argv;
+
+use super::plan::GuestPlan;
+use super::plugin::PluginMissing;
+use crate::input::InputError;
+use crate::interrupt::Interrupt;
+use crate::qemu::snapshot::Snapshots;
+use crate::qemu::{Accelerator, Description, Plugin, Program, Qemu, QemuError, RunFolder, Start};
+
+/// What a guest boots.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BootFiles {
+    /// The kernel.
+    pub kernel: PathBuf,
+    /// The initramfs with the guest's init.
+    pub initramfs: PathBuf,
+    /// The read-only file system of programs.
+    pub rootfs: PathBuf,
+    /// A digest of all three.
+    pub digest: String,
+}
+
+/// Why guests could not be launched.
+#[derive(Debug, thiserror::Error)]
+pub enum LaunchError {
+    /// What was asked for is not possible on this host.
+    #[error("failed to launch the guests")]
+    Input(#[from] InputError),
+    /// QEMU or a guest in it failed.
+    #[error("failed to launch the guests")]
+    Qemu(#[from] QemuError),
+    /// The plugin was not built.
+    #[error("failed to launch the guests")]
+    Plugin(#[from] PluginMissing),
+    /// The shared segment could not be made.
+    #[error("failed to launch the guests")]
+    Segment(#[from] SegmentError),
+}
+
+/// The kernel's own words on its command line: a console, a death that ends QEMU, no copies of page tables (each system
+/// call would empty the L1), and nothing that is calibrated against a clock or differs from boot to boot.
+const KERNEL_WORDS: &str = "console=ttyS0 quiet panic=-1 mitigations=off nokaslr no_timer_check tsc_early_khz=1000000 \
+                            lpj=4000000";
+
+fn description(plan: &GuestPlan, boot: &BootFiles) -> Description {
+    Description {
+        name: plan.name.clone(),
+        accelerator: Accelerator::Tcg,
+        memory_mib: plan.memory_mib,
+        kernel: boot.kernel.clone(),
+        initramfs: Some(boot.initramfs.clone()),
+        rootfs: Some(boot.rootfs.clone()),
+        command_line: format!("{KERNEL_WORDS} {}", encode_argv(&plan.launch.argv)),
+    }
+}
+
+/// Everything that all guests of a launch share.
+pub(super) struct Restorer<'a> {
+    pub(super) program: &'a Program,
+    pub(super) plugin: &'a Path,
+    pub(super) snapshots: &'a Snapshots,
+    pub(super) boot: &'a BootFiles,
+    pub(super) segment: &'a Segment,
+    pub(super) run: &'a RunFolder,
+    pub(super) interrupt: &'a Interrupt,
+    pub(super) progress: &'a (dyn Fn(&str) + Sync),
+}
+
+impl Restorer<'_> {
+    /// Restores all guests, as many at a time as this machine has CPUs. They are paused, in the order of their plans,
+    /// which is that of their slots.
+    pub(super) fn restore_all(&self, plans: &[GuestPlan]) -> Result<Vec<Qemu>, LaunchError> {
+        let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(plans.len());
+        let next = AtomicUsize::new(0);
+        let restored: Mutex<Vec<(usize, Result<Qemu, QemuError>)>> = Mutex::new(Vec::new());
+        std::thread::scope(|scope| {
+            for _ in 0..workers {
+                scope.spawn(|| {
+                    loop {
+                        let index = next.fetch_add(1, Ordering::Relaxed);
+                        let Some(plan) = plans.get(index) else { break };
+                        let outcome = self.restore(plan, Slot(u32::try_from(index).expect("fewer guests than CPUs")));
+                        if outcome.is_err() {
+                            // The others need not begin.
+                            next.store(plans.len(), Ordering::Relaxed);
+                        }
+                        restored.lock().expect("no worker panics").push((index, outcome));
+                    }
+                });
+            }
+        });
+        let mut restored = restored.into_inner().expect("no worker panics");
+        restored.sort_by_key(|(index, _)| *index);
+        Ok(restored.into_iter().map(|(_, outcome)| outcome).collect::<Result<Vec<_>, _>>()?)
+    }
+
+    fn restore(&self, plan: &GuestPlan, slot: Slot) -> Result<Qemu, QemuError> {
+        let description = description(plan, self.boot);
+        (self.progress)(&format!("prepare guest \"{}\"", plan.name));
+        let digest = &self.boot.digest;
+        let state = self.snapshots.ensure(self.program, &description, digest, self.run, self.interrupt)?;
+        let plugin = Plugin { file: self.plugin, segment: self.segment.fd(), slot: slot.0 };
+        let start = Start { plugin: Some(plugin), state: Some(state) };
+        let mut guest = Qemu::start(self.program, &description, start, self.run)?;
+        guest.wait_restored(self.interrupt)?;
+        Ok(guest)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use machine::spec::Cpu;
+    use workloads::catalogue::{Catalogue, Launch};
+    use workloads::launch::{COMMAND_LINE_LIMIT, decode_argv};
+
+    use super::*;
+
+    fn boot() -> BootFiles {
+        let [kernel, initramfs, rootfs] = ["/vmlinuz", "/initramfs", "/root.ext4"].map(PathBuf::from);
+        BootFiles { kernel, initramfs, rootfs, digest: "0".to_owned() }
+    }
+
+    fn plan(launch: Launch) -> GuestPlan {
+        GuestPlan { name: "alpha".to_owned(), launch, memory_mib: 256, vcpus: 1, cpu: Cpu(0) }
+    }
+
+    #[test]
+    fn every_program_of_the_catalogue_fits_on_the_kernels_command_line() {
+        for program in Catalogue::builtin().programs() {
+            for input in program.inputs() {
+                let launch = program.launch(Some(&input.name)).expect("it is in the catalogue");
+                let line = description(&plan(launch.clone()), &boot()).command_line;
+                assert!(line.len() <= COMMAND_LINE_LIMIT, "{}: {} bytes", program.name, line.len());
+                assert_eq!(decode_argv(&line), Ok(launch.argv));
+            }
+        }
+    }
+}

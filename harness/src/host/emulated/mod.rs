@@ -1,0 +1,381 @@
+//! Stock Linux guests under QEMU TCG on an emulated machine.
+//!
+//! One QEMU process a guest, each with our plugin, all sharing one segment that holds the emulated machine: the plugin
+//! counts and computes virtual cycles, the segment keeps the guests in step, and this file grants one quantum after the
+//! other and reads the counters when everybody is parked. Guests start from saved states, so that a run depends on the
+//! machine, the guests and the seed only.
+//!
+//! What the counters mean is the `machine` crate's; processes are [`crate::qemu`]'s.
+
+mod launch;
+mod plan;
+pub mod plugin;
+mod sampling;
+mod talk;
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use machine::segment::{Progress, Segment, Slot};
+use machine::spec::{Cpu, Machine};
+use predictor::counters::{Event, GuestId, Sample, VcpuId};
+use predictor::placement::{Move, Placement};
+use predictor::topology::{CpuId, DomainId, LlcDomain, NodeId, Topology};
+
+pub use launch::{BootFiles, LaunchError};
+pub use plan::{GuestPlan, check, check_capacity, check_vcpus};
+
+use self::launch::Restorer;
+use self::sampling::Sums;
+use self::talk::{Line, wrong_answer};
+use super::admission::admit;
+use super::{Arrival, GuestEvent, Host, HostError, MoveOutcome, Observation};
+use crate::interrupt::Interrupt;
+use crate::qemu::snapshot::Snapshots;
+use crate::qemu::{Program, Qemu, QemuError, RunFolder};
+
+/// From `go` to the begin mark a guest executes a few thousand instructions.
+const BEGIN_WITHIN: Duration = Duration::from_secs(60);
+/// A quantum takes about a second of wall time for each hundred million instructions; one that takes this long hangs.
+const QUANTUM_WITHIN: Duration = Duration::from_secs(120);
+/// How often a wait looks for guests that have died.
+const SLICE: Duration = Duration::from_millis(100);
+
+/// What to launch, and with what.
+#[derive(Clone, Copy)]
+pub struct Setup<'a> {
+    /// The emulated machine.
+    pub machine: &'a Machine,
+    /// The guests, in the order of their ids.
+    pub guests: &'a [GuestPlan],
+    /// What they boot.
+    pub boot: &'a BootFiles,
+    /// The cache in which saved states are kept.
+    pub cache: &'a Path,
+    /// Chooses the guests' page colours.
+    pub seed: u64,
+    /// Where console logs are kept if a guest fails; nowhere if absent.
+    pub consoles: Option<&'a Path>,
+    /// Told what is being done, for people.
+    pub progress: &'a (dyn Fn(&str) + Sync),
+}
+
+/// A running emulated machine with its guests. Dropping it ends them.
+pub struct EmulatedHost {
+    machine: Machine,
+    topology: Topology,
+    events: BTreeSet<Event>,
+    placement: Placement,
+    guests: Vec<Guest>,
+    announced: bool,
+    consoles: Option<PathBuf>,
+    // Fields are dropped in this order: guests first, then what they use.
+    segment: Segment,
+    run: RunFolder,
+}
+
+struct Guest {
+    qemu: Qemu,
+    cpu: Cpu,
+    sums: Sums,
+    expected_checksum: Option<u64>,
+    completed_runs: u64,
+}
+
+impl EmulatedHost {
+    /// Checks the plan, restores every guest and brings each to its begin mark. No virtual time has passed then.
+    pub fn launch(setup: &Setup<'_>, interrupt: &Interrupt) -> Result<Self, LaunchError> {
+        check(setup.machine, setup.guests)?;
+        let program = Program::find()?;
+        let plugin = plugin::find()?;
+        let run = RunFolder::create()?;
+        let snapshots = Snapshots::open(setup.cache)?;
+        let slots = u32::try_from(setup.guests.len()).expect("fewer guests than CPUs");
+        let segment = Segment::create(setup.machine, slots, setup.seed)?;
+        let restored = Restorer {
+            program: &program,
+            plugin: &plugin,
+            snapshots: &snapshots,
+            boot: setup.boot,
+            segment: &segment,
+            run: &run,
+            interrupt,
+            progress: setup.progress,
+        }
+        .restore_all(setup.guests)
+        .inspect_err(|_| keep(&run, setup.consoles))?;
+        let guest = |(qemu, plan): (Qemu, &GuestPlan)| Guest {
+            qemu,
+            cpu: plan.cpu,
+            sums: Sums::zero(),
+            expected_checksum: plan.launch.checksum,
+            completed_runs: 0,
+        };
+        let mut host = Self {
+            machine: setup.machine.clone(),
+            topology: topology(setup.machine),
+            events: Event::ALL.into_iter().collect(),
+            placement: placement(setup.machine, setup.guests),
+            guests: restored.into_iter().zip(setup.guests).map(guest).collect(),
+            announced: false,
+            consoles: setup.consoles.map(Path::to_owned),
+            segment,
+            run,
+        };
+        (setup.progress)("start all guests");
+        if let Err(error) = host.begin(interrupt) {
+            host.end();
+            return Err(error);
+        }
+        Ok(host)
+    }
+
+    /// How many runs of its program each guest has completed, in the order of their ids.
+    #[must_use]
+    pub fn completed_runs(&self) -> Vec<(GuestId, u64)> {
+        self.ids().zip(&self.guests).map(|(vcpu, guest)| (vcpu.guest, guest.completed_runs)).collect()
+    }
+
+    /// The process of each guest, in the order of their ids.
+    #[must_use]
+    pub fn processes(&self) -> Vec<(GuestId, u32)> {
+        self.ids().zip(&self.guests).map(|(vcpu, guest)| (vcpu.guest, guest.qemu.pid())).collect()
+    }
+
+    /// CPU time of this machine that each guest has cost so far, in the order of their ids.
+    pub fn cpu_time(&self) -> Result<Vec<(GuestId, Duration)>, QemuError> {
+        self.ids().zip(&self.guests).map(|(vcpu, guest)| Ok((vcpu.guest, guest.qemu.cpu_time()?))).collect()
+    }
+
+    /// The machine that is emulated.
+    #[must_use]
+    pub fn machine(&self) -> &Machine {
+        &self.machine
+    }
+
+    fn ids(&self) -> impl Iterator<Item = VcpuId> + use<> {
+        (0..u32::try_from(self.guests.len()).expect("fewer guests than CPUs"))
+            .map(|guest| VcpuId { guest: GuestId(guest), index: 0 })
+    }
+
+    fn begin(&mut self, interrupt: &Interrupt) -> Result<(), LaunchError> {
+        for (slot, guest) in (0..).map(Slot).zip(&mut self.guests) {
+            self.segment.place(slot, guest.cpu)?;
+            guest.qemu.send("go")?;
+            guest.qemu.resume()?;
+        }
+        let deadline = Instant::now() + BEGIN_WITHIN;
+        while self.wait_slice("start", deadline, BEGIN_WITHIN)? {
+            self.hear("start")?;
+            interrupt.check().map_err(QemuError::from)?;
+        }
+        Ok(())
+    }
+
+    /// Waits a moment for all guests to be parked; whether there is more to wait for. Fails if a guest died, or if the
+    /// deadline has passed.
+    fn wait_slice(&mut self, action: &str, deadline: Instant, within: Duration) -> Result<bool, QemuError> {
+        match self.segment.wait(SLICE) {
+            Progress::AllParked => return Ok(false),
+            Progress::Failed(slot) => {
+                let reason = self.segment.failure(slot).unwrap_or_else(|| "its plugin gave up".to_owned());
+                return Err(self.guest(slot).qemu.failure(action, reason));
+            }
+            Progress::Pending(pending) => {
+                if let Some(dead) = self.guests.iter_mut().find_map(|guest| {
+                    let status = guest.qemu.ended()?;
+                    Some(guest.qemu.failure(action, crate::qemu::end_of(status)))
+                }) {
+                    return Err(dead);
+                }
+                if Instant::now() > deadline {
+                    return Err(self.hung(action, &pending, within));
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    fn hung(&mut self, action: &str, pending: &[Slot], within: Duration) -> QemuError {
+        let names: Vec<&str> = pending.iter().map(|slot| self.guests[slot.0 as usize].qemu.name()).collect();
+        let reason = format!("still running after {} s: {}", within.as_secs(), names.join(", "));
+        let first = pending.first().copied().unwrap_or(Slot(0));
+        self.guest(first).qemu.failure(action, reason)
+    }
+
+    fn guest(&mut self, slot: Slot) -> &mut Guest {
+        &mut self.guests[slot.0 as usize]
+    }
+
+    /// Reads what guests have said.
+    fn hear(&mut self, action: &str) -> Result<Vec<GuestEvent>, QemuError> {
+        let mut events = Vec::new();
+        for (vcpu, guest) in self.ids().zip(&mut self.guests) {
+            while let Some(line) = guest.qemu.next_line()? {
+                match Line::parse(&line) {
+                    Some(Line::Begin) => {}
+                    Some(Line::Done { run, status, checksum }) => {
+                        if let Some(wrong) = wrong_answer(guest.expected_checksum, run, status, checksum) {
+                            return Err(guest.qemu.failure(action, wrong));
+                        }
+                        guest.completed_runs += 1;
+                        let checksum = Some(format!("{checksum:016x}"));
+                        events.push(GuestEvent::RunCompleted { guest: vcpu.guest, run, checksum });
+                    }
+                    Some(Line::Error(text)) => return Err(guest.qemu.failure(action, format!("it says: {text}"))),
+                    None => return Err(guest.qemu.failure(action, format!("it said {line:?}, which is no message"))),
+                }
+            }
+        }
+        Ok(events)
+    }
+
+    fn pass(&mut self, cycles: u64) -> Result<(), HostError> {
+        let refused = |error: machine::segment::SegmentError| HostError { action: error.action, reason: error.reason };
+        self.segment.grant(cycles).map_err(refused)?;
+        let deadline = Instant::now() + QUANTUM_WITHIN;
+        while self.wait_slice("run", deadline, QUANTUM_WITHIN).map_err(host_error)? {}
+        Ok(())
+    }
+
+    fn observe(&mut self, quantum: Duration, cycles: u64) -> Result<Observation, HostError> {
+        self.pass(cycles)?;
+        let guest_events = self.hear("run").map_err(host_error)?;
+        let samples = self.ids().map(|vcpu| self.sample(vcpu, quantum)).collect();
+        let arrivals = if self.announced { Vec::new() } else { self.arrivals() };
+        self.announced = true;
+        Ok(Observation { samples, arrivals, guest_events, ..Observation::default() })
+    }
+
+    fn sample(&mut self, vcpu: VcpuId, elapsed: Duration) -> Sample {
+        let slot = Slot(vcpu.guest.0);
+        let now = Sums { counters: self.segment.counters(slot), marks: self.segment.mark_instructions(slot) };
+        let domain = self.placement.0[&vcpu];
+        let before = std::mem::replace(&mut self.guest(slot).sums, now);
+        let readings = sampling::readings(&before.counters, &now.counters);
+        Sample { vcpu, domain, elapsed, readings, truth: sampling::truth(&before.marks, &now.marks) }
+    }
+
+    fn arrivals(&self) -> Vec<Arrival> {
+        let arrival = |(vcpu, guest): (VcpuId, &Guest)| Arrival {
+            vcpu,
+            name: guest.qemu.name().to_owned(),
+            domain: self.placement.0[&vcpu],
+        };
+        self.ids().zip(&self.guests).map(arrival).collect()
+    }
+
+    /// Ends all guests; the host is of no more use.
+    fn end(&mut self) {
+        // A parked vCPU would not notice anything but a signal; released, none waits for a peer that is gone.
+        self.segment.release();
+        if !self.guests.is_empty() {
+            keep(&self.run, self.consoles.as_deref());
+        }
+        self.guests.clear();
+    }
+
+    fn free_cpu(&self, domain: DomainId, taken: &BTreeSet<Cpu>) -> Option<Cpu> {
+        let cpus = self.topology.domain(domain)?.cpus.iter().map(|cpu| Cpu(cpu.0));
+        cpus.into_iter().find(|cpu| !taken.contains(cpu))
+    }
+}
+
+impl Host for EmulatedHost {
+    fn topology(&self) -> &Topology {
+        &self.topology
+    }
+
+    fn events(&self) -> &BTreeSet<Event> {
+        &self.events
+    }
+
+    /// `quantum` is virtual time; it has to be a multiple of the machine's epoch.
+    fn advance(&mut self, quantum: Duration) -> Result<Observation, HostError> {
+        if self.guests.is_empty() {
+            let action = "advance the emulated host".to_owned();
+            return Err(HostError { action, reason: "its guests have ended after an earlier failure".to_owned() });
+        }
+        let cycles = cycles_in(quantum, &self.machine)?;
+        self.observe(quantum, cycles).inspect_err(|_| self.end())
+    }
+
+    fn apply(&mut self, moves: &[Move]) -> Result<Vec<MoveOutcome>, HostError> {
+        let outcomes = admit(&self.topology, &mut self.placement, moves);
+        let moving: Vec<Move> = outcomes
+            .iter()
+            .filter(|outcome| outcome.refusal.is_none() && outcome.requested.from != outcome.requested.to)
+            .map(|outcome| outcome.requested)
+            .collect();
+        let stays = |vcpu: &VcpuId| moving.iter().all(|change| change.vcpu != *vcpu);
+        let mut taken: BTreeSet<Cpu> =
+            self.ids().zip(&self.guests).filter(|(vcpu, _)| stays(vcpu)).map(|(_, guest)| guest.cpu).collect();
+        for change in moving {
+            let action = || format!("move {} to LLC domain {}", change.vcpu, change.to.0);
+            let cpu = self.free_cpu(change.to, &taken).ok_or_else(|| HostError {
+                action: action(),
+                reason: "no CPU is free there, although the move was admitted".to_owned(),
+            })?;
+            taken.insert(cpu);
+            let slot = Slot(change.vcpu.guest.0);
+            self.segment.place(slot, cpu).map_err(|error| HostError { action: action(), reason: error.to_string() })?;
+            self.guest(slot).cpu = cpu;
+        }
+        Ok(outcomes)
+    }
+}
+
+impl Drop for EmulatedHost {
+    fn drop(&mut self) {
+        self.segment.release();
+    }
+}
+
+/// Virtual cycles in a stretch of virtual time, which has to hold a whole number of them.
+fn cycles_in(quantum: Duration, machine: &Machine) -> Result<u64, HostError> {
+    let frequency_mhz = u128::from(machine.frequency_mhz());
+    let thousandths = quantum.as_nanos() * frequency_mhz;
+    let whole = thousandths.is_multiple_of(1000).then_some(thousandths / 1000);
+    whole.and_then(|cycles| u64::try_from(cycles).ok()).ok_or_else(|| HostError {
+        action: format!("advance the emulated host by {quantum:?}"),
+        reason: format!("that is no whole number of cycles at {frequency_mhz} MHz"),
+    })
+}
+
+fn topology(machine: &Machine) -> Topology {
+    let domain = |(id, cpus): (machine::spec::Domain, Vec<Cpu>)| LlcDomain {
+        id: DomainId(id.0),
+        node: NodeId(0),
+        cpus: cpus.into_iter().map(|cpu| CpuId(cpu.0)).collect(),
+        llc_bytes: Some(machine.llc().bytes()),
+    };
+    Topology::new(machine.domains().into_iter().map(domain).collect()).expect("a checked machine has a sound topology")
+}
+
+fn placement(machine: &Machine, guests: &[GuestPlan]) -> Placement {
+    let place = |(id, plan): (u32, &GuestPlan)| {
+        let domain = machine.domain_of(plan.cpu).expect("the plan was checked");
+        (VcpuId { guest: GuestId(id), index: 0 }, DomainId(domain.0))
+    };
+    Placement((0..).zip(guests).map(place).collect())
+}
+
+fn keep(run: &RunFolder, consoles: Option<&Path>) {
+    if let Some(folder) = consoles
+        && let Err(error) = run.keep_consoles(folder)
+    {
+        // The failure that led here says more; the last lines are in its message.
+        eprintln!("phasecast: {error}");
+    }
+}
+
+fn host_error(error: QemuError) -> HostError {
+    match error {
+        QemuError::Guest { action, guest, reason, console } => HostError {
+            action: format!("{action} guest \"{guest}\""),
+            reason: format!("{reason}{}", crate::qemu::last_words(&console)),
+        },
+        other => HostError { action: "run the guests".to_owned(), reason: other.to_string() },
+    }
+}
