@@ -1,12 +1,142 @@
 //! `phasecast image`: builds and inspects the guest image.
 
+use std::path::PathBuf;
+
+use indicatif::ProgressBar;
+use serde_json::json;
+
+use crate::image::{Cache, Image};
 use crate::interrupt::Interrupt;
 
 /// Arguments of `phasecast image`.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Build the image of this release, unless the cache has it.
+    Build {
+        /// Ask the mirror for the current versions of Debian's packages.
+        #[arg(long)]
+        refresh: bool,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Say which images the cache has, what is in them, and whether they are whole.
+    Show {
+        #[command(flatten)]
+        common: Common,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+struct Common {
+    /// The folder with images [default: $XDG_CACHE_HOME/phasecast, else ~/.cache/phasecast].
+    #[arg(long, value_name = "DIR")]
+    cache: Option<PathBuf>,
+    /// Answer as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Common {
+    fn open(&self) -> anyhow::Result<Cache> {
+        let folder = match &self.cache {
+            Some(folder) => folder.clone(),
+            None => Cache::default_folder()?,
+        };
+        Ok(Cache::open(folder)?)
+    }
+}
 
 /// Runs the command.
-pub fn run(_args: &Args, _interrupt: &Interrupt) -> anyhow::Result<()> {
+pub fn run(args: &Args, interrupt: &Interrupt) -> anyhow::Result<()> {
+    match &args.command {
+        Command::Build { refresh, common } => build(common, *refresh, interrupt),
+        Command::Show { common } => show(common),
+    }
+}
+
+fn build(common: &Common, refresh: bool, interrupt: &Interrupt) -> anyhow::Result<()> {
+    let cache = common.open()?;
+    if refresh {
+        cache.refresh()?;
+    }
+    let bar = ProgressBar::new_spinner();
+    bar.enable_steady_tick(std::time::Duration::from_millis(200));
+    let image = Image::ensure(&cache, interrupt, &mut |line| bar.set_message(line.to_owned()));
+    bar.finish_and_clear();
+    let image = image?;
+    if common.json {
+        print_json(&describe(&image))
+    } else {
+        println!("{}", summary(&image))
+    }
     Ok(())
+}
+
+fn show(common: &Common) -> anyhow::Result<()> {
+    let cache = common.open()?;
+    let images = cache.images()?;
+    if common.json {
+        let described: Vec<_> = images
+            .iter()
+            .map(|image| match image {
+                Ok(image) => describe(image),
+                Err(problem) => json!({ "broken": problem.to_string() }),
+            })
+            .collect();
+        print_json(&json!({ "cache": cache.folder(), "images": described }));
+        return Ok(());
+    }
+    if images.is_empty() {
+        println!("{} has no image; build one with: phasecast image build", cache.folder().display());
+    }
+    for image in &images {
+        match image {
+            Ok(image) => println!("{}", details(image)),
+            Err(problem) => println!("broken: {problem}"),
+        }
+    }
+    Ok(())
+}
+
+fn print_json(value: &serde_json::Value) {
+    println!("{value:#}");
+}
+
+fn describe(image: &Image) -> serde_json::Value {
+    json!({
+        "digest": image.digest,
+        "kernel": image.kernel,
+        "initramfs": image.initramfs,
+        "rootfs": image.rootfs,
+        "manifest": image.manifest,
+    })
+}
+
+fn summary(image: &Image) -> String {
+    let bytes: u64 = image.manifest.artefacts.iter().map(|artefact| artefact.size_bytes).sum();
+    format!(
+        "image {} (kernel {}, {} packages, {} MiB) in {}",
+        &image.digest[..12],
+        image.manifest.kernel_release,
+        image.manifest.packages.len(),
+        bytes >> 20,
+        image.kernel.parent().unwrap_or(&image.kernel).display(),
+    )
+}
+
+fn details(image: &Image) -> String {
+    let mut lines = vec![summary(image)];
+    for artefact in &image.manifest.artefacts {
+        lines.push(format!("  {:<16} {:>11} bytes  sha256 {}", artefact.file, artefact.size_bytes, artefact.sha256));
+    }
+    for package in &image.manifest.packages {
+        lines.push(format!("  {} {}", package.name, package.version));
+    }
+    lines.join("\n")
 }
