@@ -82,4 +82,11 @@ impl Channel {
         let equilibrium = queueing.max(demand / FULLEST);
         latency_cycles + self.gain * (equilibrium - latency_cycles)
     }
+
+    /// The latency after `epochs` epochs in which nobody asked.
+    #[must_use]
+    pub fn calmed_latency_cycles(&self, latency_cycles: f64, epochs: u64) -> f64 {
+        let left = (1.0 - self.gain).powf(epochs as f64);
+        self.idle_latency_cycles + left * (latency_cycles - self.idle_latency_cycles)
+    }
 }

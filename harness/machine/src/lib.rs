@@ -10,10 +10,16 @@ pub mod marks;
 
 pub mod counters;
 
+pub mod cache;
+
 pub mod bandwidth;
+
+pub mod pipeline;
 
 pub mod segment;
 
 pub mod seat;
+
+pub mod vcpu;
 
 mod layout;

@@ -91,10 +91,15 @@ impl Seat {
         ring(&self.mapping.header().doorbell);
     }
 
-    /// Announces that the vCPU has passed its begin mark, and waits for its first turn. `None` once all are released.
-    pub fn join(&mut self) -> Option<Turn> {
+    /// Announces that the vCPU has passed its begin mark: from now on time may be granted.
+    pub fn arrive(&self) {
         self.mapping.slot(self.slot).status.store(ARRIVED, Release);
         ring(&self.mapping.header().doorbell);
+    }
+
+    /// Arrives and waits for the first turn. `None` once all are released.
+    pub fn join(&mut self) -> Option<Turn> {
+        self.arrive();
         self.await_turn()
     }
 

@@ -154,8 +154,7 @@ impl Segment {
                 // Nobody asks for memory: an empty domain's queue runs dry while the others' time passes.
                 None => {
                     let latency = f64::from_bits(state.latency_bits.load(Relaxed));
-                    let latency =
-                        (0..cycles / epoch).fold(latency, |latency, _| channel.next_latency_cycles(latency, 0));
+                    let latency = channel.calmed_latency_cycles(latency, cycles / epoch);
                     state.latency_bits.store(latency.to_bits(), Relaxed);
                 }
             }

@@ -1,0 +1,365 @@
+//! Set-associative caches with least-recently-used replacement, and where a guest's lines lie in a shared one.
+//!
+//! A set is a slice of words, most recently used first: an access moves its line to the front, a miss drops the last.
+//! That makes LRU exact, needs no clocks, and finds the usual case, the most recent line, with one comparison. The
+//! words may lie anywhere, also in memory shared between processes; all zero is an empty cache.
+//!
+//! Which level is asked after which is [`crate::vcpu`]'s business.
+
+use crate::spec::{CacheSpec, LINE_BYTES};
+
+const VALID: u64 = 1;
+const DIRTY: u64 = 2;
+const FLAG_BITS: u32 = 2;
+
+/// A line's name within one cache: its address divided by the line size, or anything else below 2^62.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Line(pub u64);
+
+impl Line {
+    /// The line that holds the byte at `address`.
+    #[must_use]
+    pub const fn of(address: u64) -> Self {
+        Self(address / LINE_BYTES)
+    }
+
+    const fn word(self) -> u64 {
+        self.0 << FLAG_BITS | VALID
+    }
+}
+
+/// Whether an access only reads its line or dirties it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// The line stays as it is.
+    Read,
+    /// The line becomes dirty.
+    Write,
+}
+
+impl Direction {
+    const fn flag(self) -> u64 {
+        match self {
+            Direction::Read => 0,
+            Direction::Write => DIRTY,
+        }
+    }
+}
+
+/// What an access found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// The line was there.
+    Hit,
+    /// It was not and now is; the line that made room for it has to be written out if it was dirty.
+    Miss {
+        /// The dirty line that was dropped.
+        dirty_victim: Option<Line>,
+    },
+}
+
+/// Accesses `line` in the set that holds it; on a miss it takes the place of the least recently used one.
+pub fn access(set: &mut [u64], line: Line, direction: Direction) -> Outcome {
+    let wanted = line.word();
+    if let Some(way) = set.iter().position(|word| word & !DIRTY == wanted) {
+        let word = set[way] | direction.flag();
+        set.copy_within(..way, 1);
+        set[0] = word;
+        return Outcome::Hit;
+    }
+    let last = set.len() - 1;
+    let victim = set[last];
+    set.copy_within(..last, 1);
+    set[0] = wanted | direction.flag();
+    let dirty = victim & (VALID | DIRTY) == VALID | DIRTY;
+    Outcome::Miss { dirty_victim: dirty.then_some(Line(victim >> FLAG_BITS)) }
+}
+
+/// The words of the set numbered `set`.
+pub fn set_of(words: &mut [u64], ways: usize, set: usize) -> &mut [u64] {
+    &mut words[set * ways..][..ways]
+}
+
+/// A private cache that is indexed by its lines' low bits.
+#[derive(Debug, Clone)]
+pub struct PrivateCache {
+    words: Vec<u64>,
+    ways: usize,
+    set_mask: u64,
+}
+
+impl PrivateCache {
+    /// An empty cache.
+    #[must_use]
+    pub fn new(spec: CacheSpec) -> Self {
+        Self { words: vec![0; spec.lines()], ways: spec.ways, set_mask: spec.sets as u64 - 1 }
+    }
+
+    /// Accesses `line`.
+    pub fn access(&mut self, line: Line, direction: Direction) -> Outcome {
+        let set = (line.0 & self.set_mask) as usize;
+        access(set_of(&mut self.words, self.ways, set), line, direction)
+    }
+
+    /// Empties the cache; answers how many lines were dirty.
+    pub fn clear(&mut self) -> u64 {
+        let dirty = self.words.iter().filter(|&&word| word & DIRTY != 0).count();
+        self.words.fill(0);
+        dirty as u64
+    }
+}
+
+/// A first-level cache: found by virtual line, so that a hit needs no translation, and it remembers the physical line
+/// of each, so that a dirty one can be written out.
+#[derive(Debug, Clone)]
+pub struct FirstLevel {
+    words: Vec<u64>,
+    physical: Vec<Line>,
+    ways: usize,
+    /// Distance between sets, a power of two, so that the usual case shifts instead of multiplying.
+    stride_bits: u32,
+    set_mask: u64,
+}
+
+impl FirstLevel {
+    /// An empty cache.
+    #[must_use]
+    pub fn new(spec: CacheSpec) -> Self {
+        let stride = spec.ways.next_power_of_two();
+        Self {
+            words: vec![0; spec.sets * stride],
+            physical: vec![Line(0); spec.sets * stride],
+            ways: spec.ways,
+            stride_bits: stride.trailing_zeros(),
+            set_mask: spec.sets as u64 - 1,
+        }
+    }
+
+    /// Whether `line` is the most recently used of its set, and so a read changes nothing.
+    #[inline(always)]
+    #[must_use]
+    pub fn is_most_recent(&self, line: Line) -> bool {
+        let at = ((line.0 & self.set_mask) as usize) << self.stride_bits;
+        self.words[at] | DIRTY == line.word() | DIRTY
+    }
+
+    /// Whether `line` is the most recently used of its set; if so it becomes dirty.
+    #[inline(always)]
+    #[must_use]
+    pub fn dirtied_most_recent(&mut self, line: Line) -> bool {
+        let at = ((line.0 & self.set_mask) as usize) << self.stride_bits;
+        let word = &mut self.words[at];
+        let found = *word | DIRTY == line.word() | DIRTY;
+        if found {
+            *word |= DIRTY;
+        }
+        found
+    }
+
+    /// Accesses `line` if it is there; `false`, and nothing changes, if it is not.
+    pub fn hit(&mut self, line: Line, direction: Direction) -> bool {
+        let at = ((line.0 & self.set_mask) as usize) << self.stride_bits;
+        let set = &mut self.words[at..][..self.ways];
+        let Some(way) = set.iter().position(|word| word & !DIRTY == line.word()) else { return false };
+        let word = set[way] | direction.flag();
+        set.copy_within(..way, 1);
+        set[0] = word;
+        let physical = &mut self.physical[at..][..self.ways];
+        physical[..=way].rotate_right(1);
+        true
+    }
+
+    /// Brings in a line that is not there; answers the physical line of a dirty one that was dropped.
+    pub fn fill(&mut self, line: Line, physical_line: Line, direction: Direction) -> Option<Line> {
+        let at = ((line.0 & self.set_mask) as usize) << self.stride_bits;
+        let (set, physical) = (&mut self.words[at..][..self.ways], &mut self.physical[at..][..self.ways]);
+        let last = self.ways - 1;
+        let victim = (set[last] & DIRTY != 0).then_some(physical[last]);
+        set.copy_within(..last, 1);
+        physical.copy_within(..last, 1);
+        set[0] = line.word() | direction.flag();
+        physical[0] = physical_line;
+        victim
+    }
+
+    /// Empties the cache and hands every dirty line's physical line to `written_out`.
+    pub fn flush(&mut self, mut written_out: impl FnMut(Line)) {
+        for (word, physical) in self.words.iter_mut().zip(&self.physical) {
+            if *word & DIRTY != 0 {
+                written_out(*physical);
+            }
+            *word = 0;
+        }
+    }
+}
+
+/// Where a vCPU's lines lie in the LLC of its domain.
+///
+/// Guests that boot from one image touch identical physical pages, which on a real host lie anywhere. So the part of
+/// the set's number that is above the page offset is a hash of the seed, the vCPU's slot and the page, and a line's
+/// name says whose it is.
+#[derive(Debug, Clone, Copy)]
+pub struct SharedIndex {
+    ways: usize,
+    set_mask: u64,
+    owner: Option<u64>,
+    seed: u64,
+}
+
+const LINES_PER_PAGE_BITS: u32 = 6;
+/// Lines of a 52-bit physical address space.
+const PHYSICAL_LINE_BITS: u32 = 46;
+
+impl SharedIndex {
+    /// Random page colours, told apart by slot.
+    #[must_use]
+    pub fn coloured(spec: CacheSpec, slot: u32, seed: u64) -> Self {
+        Self { ways: spec.ways, set_mask: spec.sets as u64 - 1, owner: Some(slot.into()), seed }
+    }
+
+    /// Indexed by the line's low bits: for comparison with simulators that do so.
+    #[must_use]
+    pub fn plain(spec: CacheSpec) -> Self {
+        Self { ways: spec.ways, set_mask: spec.sets as u64 - 1, owner: None, seed: 0 }
+    }
+
+    /// Accesses a physical line in the LLC whose tags are `tags`.
+    pub fn access(&self, tags: &mut [u64], physical: Line, direction: Direction) -> Outcome {
+        let (set, line) = match self.owner {
+            None => (physical.0, physical),
+            Some(slot) => {
+                let page = physical.0 >> LINES_PER_PAGE_BITS;
+                let colour = scramble(self.seed ^ scramble(slot << PHYSICAL_LINE_BITS | page));
+                let in_page = physical.0 & ((1 << LINES_PER_PAGE_BITS) - 1);
+                (colour << LINES_PER_PAGE_BITS | in_page, Line(slot << PHYSICAL_LINE_BITS | physical.0))
+            }
+        };
+        access(set_of(tags, self.ways, (set & self.set_mask) as usize), line, direction)
+    }
+}
+
+/// The finaliser of SplitMix64 (Steele, Lea, Flood, OOPSLA 2014): every output bit depends on every input bit.
+const fn scramble(value: u64) -> u64 {
+    let value = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let value = (value ^ value >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let value = (value ^ value >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    value ^ value >> 31
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// LRU as one would write it without thinking of speed: each set a map from line to (time of last use, dirty).
+    #[derive(Default)]
+    struct Reference {
+        sets: BTreeMap<u64, BTreeMap<u64, (u64, bool)>>,
+        time: u64,
+    }
+
+    impl Reference {
+        fn access(&mut self, spec: CacheSpec, line: Line, direction: Direction) -> Outcome {
+            self.time += 1;
+            let set = self.sets.entry(line.0 % spec.sets as u64).or_default();
+            let write = direction == Direction::Write;
+            if let Some((used, dirty)) = set.get_mut(&line.0) {
+                (*used, *dirty) = (self.time, *dirty || write);
+                return Outcome::Hit;
+            }
+            let oldest = set.iter().min_by_key(|(_, (used, _))| *used).map(|(line, _)| *line);
+            let victim = oldest.filter(|_| set.len() == spec.ways).and_then(|line| set.remove_entry(&line));
+            set.insert(line.0, (self.time, write));
+            Outcome::Miss { dirty_victim: victim.and_then(|(line, (_, dirty))| dirty.then_some(Line(line))) }
+        }
+    }
+
+    fn streams() -> impl Strategy<Value = Vec<(u64, bool)>> {
+        prop::collection::vec((0u64..64, any::<bool>()), 1..400)
+    }
+
+    fn direction(write: bool) -> Direction {
+        if write { Direction::Write } else { Direction::Read }
+    }
+
+    proptest! {
+        #[test]
+        fn every_access_is_answered_as_by_a_naive_lru(stream in streams(), set_bits in 0u32..4, ways in 1usize..6) {
+            let spec = CacheSpec { sets: 1 << set_bits, ways, latency_cycles: 1 };
+            let (mut cache, mut reference) = (PrivateCache::new(spec), Reference::default());
+            for (line, write) in stream {
+                let expected = reference.access(spec, Line(line), direction(write));
+                prop_assert_eq!(cache.access(Line(line), direction(write)), expected);
+            }
+        }
+
+        #[test]
+        fn the_first_level_is_the_same_lru_and_names_victims_physically(stream in streams(), ways in 1usize..6) {
+            let spec = CacheSpec { sets: 4, ways, latency_cycles: 1 };
+            let (mut cache, mut reference) = (FirstLevel::new(spec), Reference::default());
+            let physical = |line: Line| Line(line.0 + 1000);
+            for (line, write) in stream {
+                let (line, direction) = (Line(line), direction(write));
+                let recent = match direction {
+                    Direction::Read => cache.is_most_recent(line),
+                    Direction::Write => cache.dirtied_most_recent(line),
+                };
+                let found = if recent || cache.hit(line, direction) {
+                    Outcome::Hit
+                } else {
+                    Outcome::Miss { dirty_victim: cache.fill(line, physical(line), direction) }
+                };
+                let expected = match reference.access(spec, line, direction) {
+                    Outcome::Miss { dirty_victim } => Outcome::Miss { dirty_victim: dirty_victim.map(physical) },
+                    Outcome::Hit => Outcome::Hit,
+                };
+                prop_assert_eq!(found, expected);
+            }
+        }
+    }
+
+    const LLC: CacheSpec = CacheSpec { sets: 1024, ways: 16, latency_cycles: 40 };
+
+    #[test]
+    fn two_guests_with_the_same_pages_do_not_find_each_others_lines() {
+        let mut tags = vec![0; LLC.lines()];
+        let [first, second] = [0, 1].map(|slot| SharedIndex::coloured(LLC, slot, 7));
+        assert_ne!(first.access(&mut tags, Line(5), Direction::Read), Outcome::Hit);
+        assert_ne!(second.access(&mut tags, Line(5), Direction::Read), Outcome::Hit);
+        assert_eq!(first.access(&mut tags, Line(5), Direction::Read), Outcome::Hit);
+    }
+
+    #[test]
+    fn page_colours_spread_a_buffer_over_the_cache_and_change_with_seed_and_guest() {
+        // Three quarters of the cache, contiguous: with random colours some sets overflow, most do not.
+        let misses = |slot, seed| {
+            let (index, mut tags) = (SharedIndex::coloured(LLC, slot, seed), vec![0; LLC.lines()]);
+            let pass = |tags: &mut Vec<u64>| {
+                (0..LLC.lines() as u64 * 3 / 4)
+                    .filter(|&line| index.access(tags, Line(line), Direction::Read) != Outcome::Hit)
+                    .count()
+            };
+            pass(&mut tags);
+            pass(&mut tags)
+        };
+        let overflowing = misses(0, 1);
+        assert!(overflowing > 0 && overflowing < LLC.lines() / 2, "{overflowing}");
+        assert_eq!(misses(0, 1), overflowing);
+        assert!((0..8).any(|slot| misses(slot, 1) != overflowing));
+        assert!((0..8).any(|seed| misses(0, seed) != overflowing));
+    }
+
+    #[test]
+    fn a_flush_hands_over_what_was_dirty_and_forgets_all() {
+        let mut cache = FirstLevel::new(CacheSpec { sets: 4, ways: 2, latency_cycles: 1 });
+        cache.fill(Line(1), Line(101), Direction::Write);
+        cache.fill(Line(2), Line(102), Direction::Read);
+        let mut written = Vec::new();
+        cache.flush(|line| written.push(line));
+        assert_eq!(written, [Line(101)]);
+        assert!(!cache.hit(Line(1), Direction::Read) && !cache.hit(Line(2), Direction::Read));
+    }
+}

@@ -1,0 +1,346 @@
+//! First-order timing of an out-of-order core: when loads that leave the L1 overlap, and when the core waits.
+//!
+//! **Problem.** What contention costs depends on how many misses a program keeps under way: a pointer chase pays every
+//! one in full, a stream hides most. A fixed degree of overlap gets one of them wrong by a factor. **Idea.** Derive it
+//! from the instruction stream with interval analysis (Karkhanis and Smith, ISCA 2004; Eyerman et al., TOCS 2009):
+//! between long accesses the core retires at its base rate; a long access delays retirement only when the reorder
+//! window behind it is full; and it starts as soon as its address is known.
+//!
+//! Terms: position `p` of an instruction in the stream; clock `c(p) = p x CPI + stalls so far`, in ticks. A load at
+//! `p` that misses the L1 and takes `t`:
+//!
+//! ```text
+//! issue(p)    = max(c(p), when its address is known, when a miss register is free)
+//! complete(p) = issue(p) + t
+//! at position p + window:  stalls += max(0, complete(p) - c(p + window))        in program order
+//! ```
+//!
+//! When an address is known follows from register dataflow ([`Dependences`]): a load's register is ready when the load
+//! completes, and what is computed from it not before. Loads that hit the L1 pass on their address's readiness, so a
+//! chase through lines that are already there still waits. A store that misses takes a miss register and waits for
+//! none but that; if all are taken, the core stalls.
+//!
+//! Properties, each with a test: a chase never has two misses under way; independent loads reach the miss registers,
+//! or what fits in the window, whichever is less; a load alone within a window that is long against its latency costs
+//! nothing.
+//!
+//! Not modelled: mispredicted branches, dependence through memory, the time between a miss and a second load of the
+//! same line.
+
+use std::collections::VecDeque;
+
+use crate::spec::CoreSpec;
+
+/// Parts of a cycle that the clock counts in.
+pub const TICKS_PER_CYCLE: u64 = 1024;
+
+/// A duration or point of virtual time in ticks.
+#[must_use]
+pub fn ticks(cycles: f64) -> u64 {
+    (cycles * TICKS_PER_CYCLE as f64).round() as u64
+}
+
+/// Registers that are followed: 16 general ones, 16 vector ones, the flags.
+pub const REGISTERS: usize = 33;
+
+/// Loads of one block that can be waited for.
+pub const LOAD_SLOTS: usize = 64;
+
+/// What a value waits for; transitive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Dependences {
+    /// Bit i: the value of register i at the block's start.
+    pub registers: u64,
+    /// Bit i: the block's load in slot i.
+    pub loads: u64,
+}
+
+impl Dependences {
+    /// The value that register `index` has at the block's start.
+    #[must_use]
+    pub const fn register(index: usize) -> Self {
+        Self { registers: 1 << index, loads: 0 }
+    }
+
+    /// Waits for both.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self { registers: self.registers | other.registers, loads: self.loads | other.loads }
+    }
+}
+
+/// A long access under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Flight {
+    /// When it left the core.
+    pub issue_ticks: u64,
+    /// When its line is there.
+    pub complete_ticks: u64,
+}
+
+/// The core's state.
+#[derive(Debug, Clone)]
+pub struct Pipeline {
+    ticks_per_instruction: u64,
+    window: u64,
+    stall_ticks: u64,
+    offset_ticks: u64,
+    /// When each miss register is free again.
+    free_at: Vec<u64>,
+    /// Loads in program order that may still hold up retirement: position and completion.
+    unretired: VecDeque<(u64, u64)>,
+    ready: [u64; REGISTERS],
+    pending_registers: u64,
+    loaded: [u64; LOAD_SLOTS],
+    pending_loads: u64,
+}
+
+impl Pipeline {
+    /// An idle core at time 0 and position 0.
+    #[must_use]
+    pub fn new(core: CoreSpec) -> Self {
+        Self {
+            ticks_per_instruction: ticks(core.cycles_per_instruction).max(1),
+            window: core.reorder_window.into(),
+            stall_ticks: 0,
+            offset_ticks: 0,
+            free_at: vec![0; core.miss_registers as usize],
+            unretired: VecDeque::new(),
+            ready: [0; REGISTERS],
+            pending_registers: 0,
+            loaded: [0; LOAD_SLOTS],
+            pending_loads: 0,
+        }
+    }
+
+    /// The time at which the core comes to `position`, as far as stalls are known.
+    #[must_use]
+    pub const fn clock(&self, position: u64) -> u64 {
+        position * self.ticks_per_instruction + self.stall_ticks + self.offset_ticks
+    }
+
+    /// Time in which the core waited for memory.
+    #[must_use]
+    pub const fn stall_ticks(&self) -> u64 {
+        self.stall_ticks
+    }
+
+    /// Lets `ticks` pass without instructions. What is under way then completes.
+    pub fn skip(&mut self, ticks: u64) {
+        self.offset_ticks += ticks;
+        self.unretired.clear();
+        (self.pending_registers, self.pending_loads) = (0, 0);
+    }
+
+    /// Brings stalls up to date for a core that has come to `position`.
+    pub fn retire(&mut self, position: u64) {
+        while let Some(&(load, complete)) = self.unretired.front() {
+            let full = load + self.window;
+            // A load that is complete by now held nobody up, unless the window filled before.
+            if full > position {
+                if complete > self.clock(position) {
+                    return;
+                }
+            } else {
+                self.stall_ticks += complete.saturating_sub(self.clock(full));
+            }
+            self.unretired.pop_front();
+        }
+    }
+
+    /// A load at `position` that leaves the L1 and takes `latency_ticks`; the value arrives in `slot`.
+    pub fn load(&mut self, position: u64, slot: Option<u8>, address: Dependences, latency_ticks: u64) -> Flight {
+        self.retire(position);
+        let flight = self.issue(self.clock(position).max(self.known(address)), latency_ticks);
+        self.unretired.push_back((position, flight.complete_ticks));
+        if let Some(slot) = slot {
+            let bit = 1 << slot;
+            let earlier = if self.pending_loads & bit == 0 { 0 } else { self.loaded[usize::from(slot)] };
+            self.loaded[usize::from(slot)] = earlier.max(flight.complete_ticks);
+            self.pending_loads |= bit;
+        }
+        flight
+    }
+
+    /// A store at `position` that leaves the L1 and takes `latency_ticks`.
+    pub fn store(&mut self, position: u64, address: Dependences, latency_ticks: u64) -> Flight {
+        self.retire(position);
+        let free = self.free_at.iter().copied().min().unwrap_or_default();
+        self.stall_ticks += free.saturating_sub(self.clock(position));
+        self.issue(self.clock(position).max(self.known(address)), latency_ticks)
+    }
+
+    /// The block that loaded into slots is over: its registers wait for what `outputs` says. Brings stalls up to date.
+    pub fn end_block(&mut self, position: u64, outputs: &[(u8, Dependences)]) {
+        self.retire(position);
+        let now = self.clock(position);
+        if self.pending_loads | self.pending_registers != 0 {
+            let before = (self.ready, self.pending_registers);
+            for &(register, needs) in outputs {
+                let (mut at, bit) = (0, 1u64 << register);
+                for index in bits(needs.registers & before.1) {
+                    at = at.max(before.0[index]);
+                }
+                for slot in bits(needs.loads & self.pending_loads) {
+                    at = at.max(self.loaded[slot]);
+                }
+                self.ready[usize::from(register)] = at;
+                if at > now {
+                    self.pending_registers |= bit;
+                } else {
+                    self.pending_registers &= !bit;
+                }
+            }
+            for register in bits(self.pending_registers) {
+                if self.ready[register] <= now {
+                    self.pending_registers &= !(1 << register);
+                }
+            }
+            self.pending_loads = 0;
+        }
+    }
+
+    /// The first position at which [`Pipeline::end_block`] has something to do, given that the caller wants to hear at
+    /// `deadline_ticks` anyway. Until then the base rate holds.
+    #[must_use]
+    pub fn next_event(&self, deadline_ticks: u64) -> u64 {
+        if self.pending_loads | self.pending_registers != 0 {
+            return 0;
+        }
+        let left = deadline_ticks.saturating_sub(self.stall_ticks + self.offset_ticks);
+        let deadline = left.div_ceil(self.ticks_per_instruction);
+        self.unretired.front().map_or(deadline, |(load, _)| deadline.min(load + self.window))
+    }
+
+    /// When an address that waits for `needs` is known; 0 if it waits for nothing.
+    fn known(&self, needs: Dependences) -> u64 {
+        let registers = bits(needs.registers & self.pending_registers).map(|index| self.ready[index]);
+        let loads = bits(needs.loads & self.pending_loads).map(|slot| self.loaded[slot]);
+        registers.chain(loads).max().unwrap_or_default()
+    }
+
+    /// Takes a miss register for an access that could start at `wanted`: of those that are free by then the one that
+    /// was busy longest, so that a chase keeps to one and leaves the others alone; else the first to be free.
+    fn issue(&mut self, wanted: u64, latency_ticks: u64) -> Flight {
+        // Ordered so: free in time before too late; in time the latest first; too late the earliest first.
+        let preference = |free: u64| if free <= wanted { (0, wanted - free) } else { (1, free - wanted) };
+        let register = self.free_at.iter_mut().min_by_key(|free| preference(**free));
+        let register = register.expect("a checked core has at least one miss register");
+        let issue_ticks = wanted.max(*register);
+        *register = issue_ticks + latency_ticks;
+        Flight { issue_ticks, complete_ticks: *register }
+    }
+}
+
+/// The places of the bits that are set.
+fn bits(mut set: u64) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let place = set.trailing_zeros();
+        set &= set.wrapping_sub(1);
+        (place < 64).then_some(place as usize)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CORE: CoreSpec = CoreSpec { cycles_per_instruction: 0.5, reorder_window: 192, miss_registers: 10 };
+    const LATENCY: u64 = 200 * TICKS_PER_CYCLE;
+
+    /// Runs `blocks` blocks of `length` instructions whose first loads into slot 0 and misses; answers cycles a block.
+    fn cycles_per_block(
+        core: CoreSpec,
+        blocks: u64,
+        length: u64,
+        address: Dependences,
+        outputs: &[(u8, Dependences)],
+    ) -> f64 {
+        let mut core = Pipeline::new(core);
+        for block in 0..blocks {
+            core.load(block * length, Some(0), address, LATENCY);
+            core.end_block((block + 1) * length, outputs);
+        }
+        core.clock(blocks * length) as f64 / (blocks * TICKS_PER_CYCLE) as f64
+    }
+
+    const LOADS_RAX: [(u8, Dependences); 1] = [(0, Dependences { registers: 1, loads: 1 })];
+
+    #[test]
+    fn a_chase_never_has_two_misses_under_way() {
+        let cycles = cycles_per_block(CORE, 1000, 4, Dependences::register(0), &LOADS_RAX);
+        assert!((cycles - 200.0).abs() < 10.0, "each load of a chase takes its latency: {cycles}");
+    }
+
+    #[test]
+    fn independent_loads_reach_the_miss_registers() {
+        // 10 instructions apart: 19 fit in the window, 10 have registers.
+        let cycles = cycles_per_block(CORE, 1000, 10, Dependences::default(), &LOADS_RAX);
+        assert!((200.0 / cycles - 10.0).abs() < 0.3, "{cycles}");
+    }
+
+    #[test]
+    fn independent_loads_far_apart_overlap_as_far_as_the_window_reaches() {
+        // 48 instructions apart: 4 in a window of 192, and the window's first ends it.
+        let cycles = cycles_per_block(CORE, 1000, 48, Dependences::default(), &LOADS_RAX);
+        let overlap = 200.0 / cycles;
+        assert!((3.9..5.1).contains(&overlap), "{overlap}");
+    }
+
+    #[test]
+    fn a_load_that_returns_before_the_window_fills_costs_nothing() {
+        let core = CoreSpec { reorder_window: 400, ..CORE };
+        let cycles = cycles_per_block(core, 1000, 1000, Dependences::default(), &[]);
+        assert!((cycles - 500.0).abs() < 1e-9, "{cycles}");
+    }
+
+    #[test]
+    fn a_register_that_was_overwritten_is_not_waited_for() {
+        let overwritten = [(0, Dependences::default())];
+        let cycles = cycles_per_block(CORE, 1000, 10, Dependences::register(0), &overwritten);
+        assert!(cycles < 25.0, "{cycles}");
+    }
+
+    #[test]
+    fn a_chase_through_a_line_that_is_there_still_waits_for_the_miss_before() {
+        let mut core = Pipeline::new(CORE);
+        // Block 1: rax <- [rax], a miss. Block 2: rax <- [rax + 8], a hit. Block 3: a miss that depends on rax.
+        core.load(0, Some(0), Dependences::register(0), LATENCY);
+        core.end_block(1, &LOADS_RAX);
+        core.end_block(2, &LOADS_RAX);
+        let last = core.load(2, Some(0), Dependences::register(0), LATENCY);
+        assert_eq!(last.issue_ticks, LATENCY);
+    }
+
+    #[test]
+    fn a_chase_leaves_the_other_miss_registers_to_independent_loads() {
+        let mut core = Pipeline::new(CoreSpec { miss_registers: 2, ..CORE });
+        for position in 0..4 {
+            core.load(position, Some(0), Dependences::register(0), LATENCY);
+            core.end_block(position + 1, &LOADS_RAX);
+        }
+        let independent = core.load(4, Some(0), Dependences::default(), LATENCY);
+        assert_eq!(independent.issue_ticks, core.clock(4), "one register is the chase's, one was never used");
+    }
+
+    #[test]
+    fn stores_stall_only_when_no_miss_register_is_free() {
+        let mut core = Pipeline::new(CORE);
+        for position in 0..10 {
+            core.store(position, Dependences::default(), LATENCY);
+        }
+        assert_eq!(core.stall_ticks(), 0);
+        core.store(10, Dependences::default(), LATENCY);
+        assert_eq!(core.clock(10), LATENCY, "the eleventh waits for the first");
+    }
+
+    #[test]
+    fn time_is_told_before_the_deadline_and_at_once_while_a_register_waits() {
+        let mut core = Pipeline::new(CORE);
+        assert_eq!(core.next_event(1000 * TICKS_PER_CYCLE), 2000);
+        core.load(0, Some(0), Dependences::default(), LATENCY);
+        assert_eq!(core.next_event(1000 * TICKS_PER_CYCLE), 0);
+        core.end_block(10, &[]);
+        assert_eq!(core.next_event(1000 * TICKS_PER_CYCLE), 192, "nothing waits but the window");
+    }
+}

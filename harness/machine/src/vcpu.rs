@@ -1,0 +1,377 @@
+//! One vCPU of the emulated machine: private caches, the way to memory, the core's clock, and what is counted. It is
+//! fed blocks and accesses, by the plugin or from a recorded stream, and says when its turn is over.
+//!
+//! The way of an access: L1, then the L2 if there is one, then the LLC of the domain, then memory; each level on the
+//! way is filled. Levels do not include each other. A dirty line that is dropped goes one level down and takes a place
+//! there; dropped from the LLC it is written to memory. A level's latency is from issue to use, in full.
+//!
+//! ```text
+//! finish_block -> (now and then) event -> over? leave, hand on the turn, enter the next
+//! start_block;  each access:  read_hits / write_hits (the usual case), else access
+//! ```
+
+use crate::cache::{Direction, FirstLevel, Line, Outcome, PrivateCache, SharedIndex};
+use crate::counters::Counters;
+use crate::marks::{Mark, PHASES};
+use crate::pipeline::{Dependences, Flight, Pipeline, TICKS_PER_CYCLE, ticks};
+use crate::seat::Turn;
+use crate::spec::{LINE_BYTES, Machine};
+
+/// Bytes from which on an access may reach into the next line: none is wider than 8 bytes.
+const LAST_SAFE_OFFSET: u64 = LINE_BYTES - 8;
+
+/// What is known of a block of instructions before it runs.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Block {
+    /// Its length.
+    pub instructions: u32,
+    /// How many of them are the kernel's: all or none.
+    pub kernel_instructions: u32,
+    /// What the registers it changes wait for at its end.
+    pub outputs: Vec<(u8, Dependences)>,
+}
+
+/// What is known of an instruction's access to memory before it runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct AccessSite {
+    /// The instruction's position in its block.
+    pub instruction: u32,
+    /// The slot by which later instructions wait for what it loads.
+    pub load_slot: Option<u8>,
+    /// What its address waits for.
+    pub address: Dependences,
+}
+
+/// How LLC sets are chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Indexing {
+    /// By page colours, as random as on a real host.
+    Coloured,
+    /// By the low bits of the line, for comparison with simulators that do so.
+    Plain,
+}
+
+static NO_BLOCK: Block = Block { instructions: 0, kernel_instructions: 0, outputs: Vec::new() };
+
+struct Latencies {
+    l2: u64,
+    llc: u64,
+    memory: u64,
+}
+
+/// How many LLC misses were under way at once.
+#[derive(Debug, Clone, Copy, Default)]
+struct Overlap {
+    flight_ticks: u64,
+    covered_ticks: u64,
+    covered_until: u64,
+}
+
+impl Overlap {
+    fn add(&mut self, flight: Flight) {
+        self.flight_ticks += flight.complete_ticks - flight.issue_ticks;
+        let from = flight.issue_ticks.max(self.covered_until);
+        self.covered_ticks += flight.complete_ticks.saturating_sub(from);
+        self.covered_until = self.covered_until.max(flight.complete_ticks);
+    }
+}
+
+/// A vCPU and its state.
+pub struct Vcpu {
+    /// Instructions of all blocks before the current one.
+    position: u64,
+    next_event: u64,
+    block: &'static Block,
+    loads: u64,
+    stores: u64,
+    l1: FirstLevel,
+    kernel_instructions: u64,
+    l2: Option<PrivateCache>,
+    llc: SharedIndex,
+    pipeline: Pipeline,
+    latencies: Latencies,
+    epoch_end_ticks: u64,
+    joined_ticks: u64,
+    idle_ticks: u64,
+    generation: u32,
+    l1_misses: u64,
+    llc_references: u64,
+    llc_misses: u64,
+    write_backs: u64,
+    lines_moved: u64,
+    overlap: Overlap,
+    phase: usize,
+    phase_began: u64,
+    phase_instructions: [u64; PHASES + 1],
+}
+
+impl Vcpu {
+    /// A vCPU with cold caches that starts with this turn.
+    #[must_use]
+    pub fn new(machine: &Machine, slot: u32, seed: u64, indexing: Indexing, turn: Turn) -> Self {
+        let llc = match indexing {
+            Indexing::Coloured => SharedIndex::coloured(machine.llc(), slot, seed),
+            Indexing::Plain => SharedIndex::plain(machine.llc()),
+        };
+        let in_ticks = |cycles: u32| ticks(cycles.into());
+        let joined_ticks = turn.epoch_start_cycles * TICKS_PER_CYCLE;
+        let mut vcpu = Self {
+            position: 0,
+            next_event: 0,
+            block: &NO_BLOCK,
+            loads: 0,
+            stores: 0,
+            l1: FirstLevel::new(machine.l1()),
+            kernel_instructions: 0,
+            l2: machine.l2().map(PrivateCache::new),
+            llc,
+            pipeline: Pipeline::new(machine.core()),
+            latencies: Latencies {
+                l2: machine.l2().map_or(0, |l2| in_ticks(l2.latency_cycles)),
+                llc: in_ticks(machine.llc().latency_cycles),
+                memory: 0,
+            },
+            epoch_end_ticks: 0,
+            joined_ticks,
+            idle_ticks: 0,
+            generation: turn.generation,
+            l1_misses: 0,
+            llc_references: 0,
+            llc_misses: 0,
+            write_backs: 0,
+            lines_moved: 0,
+            overlap: Overlap::default(),
+            phase: PHASES,
+            phase_began: 0,
+            phase_instructions: [0; PHASES + 1],
+        };
+        vcpu.pipeline.skip(joined_ticks);
+        vcpu.enter(turn);
+        vcpu
+    }
+
+    /// Begins a turn. On another CPU than before, the private caches are cold; what was dirty in them is written to
+    /// memory, at the new domain's expense: the old one is no longer this vCPU's to touch.
+    pub fn enter(&mut self, turn: Turn) {
+        self.latencies.memory = ticks(turn.memory_latency_cycles);
+        self.epoch_end_ticks = turn.epoch_end_cycles * TICKS_PER_CYCLE;
+        if turn.generation != self.generation {
+            self.generation = turn.generation;
+            let mut dirty = 0;
+            self.l1.flush(|_| dirty += 1);
+            dirty += self.l2.as_mut().map_or(0, PrivateCache::clear);
+            self.write_backs += dirty;
+            self.lines_moved += dirty;
+        }
+        self.next_event = self.pipeline.next_event(self.epoch_end_ticks);
+    }
+
+    /// The current block is over. `true` if [`Vcpu::event`] must be asked before the next begins.
+    #[inline(always)]
+    #[must_use]
+    pub fn finish_block(&mut self) -> bool {
+        self.position += u64::from(self.block.instructions);
+        self.kernel_instructions += u64::from(self.block.kernel_instructions);
+        self.position >= self.next_event
+    }
+
+    /// Brings the clock up to date between two blocks. `true` if the turn is over.
+    pub fn event(&mut self) -> bool {
+        self.pipeline.end_block(self.position, &self.block.outputs);
+        self.next_event = self.pipeline.next_event(self.epoch_end_ticks);
+        self.pipeline.clock(self.position) >= self.epoch_end_ticks
+    }
+
+    /// Begins a block.
+    #[inline(always)]
+    pub fn start_block(&mut self, block: &'static Block) {
+        self.block = block;
+    }
+
+    /// Counts a load; `true` if it is served by the L1 in the usual way and nothing more is to be done.
+    #[inline(always)]
+    #[must_use]
+    pub fn read_hits(&mut self, address: u64) -> bool {
+        self.loads += 1;
+        self.l1.is_most_recent(Line::of(address)) && address % LINE_BYTES <= LAST_SAFE_OFFSET
+    }
+
+    /// Counts a store; `true` if it is served by the L1 in the usual way and nothing more is to be done.
+    #[inline(always)]
+    #[must_use]
+    pub fn write_hits(&mut self, address: u64) -> bool {
+        self.stores += 1;
+        self.l1.dirtied_most_recent(Line::of(address)) && address % LINE_BYTES <= LAST_SAFE_OFFSET
+    }
+
+    /// Serves an access that [`Vcpu::read_hits`] or [`Vcpu::write_hits`] did not. `bytes` is asked only near a line's
+    /// end; `translate` gives the physical address behind a virtual one, `None` where there is no memory; `llc` are
+    /// the tags of the domain's LLC. An access across two lines counts one miss at most.
+    pub fn access(
+        &mut self,
+        address: u64,
+        direction: Direction,
+        site: &AccessSite,
+        bytes: impl FnOnce() -> u64,
+        translate: impl Fn(u64) -> Option<u64>,
+        llc: &mut [u64],
+    ) {
+        let line = Line::of(address);
+        let mut missed = self.touch(line, address, direction, site, &translate, llc);
+        if address % LINE_BYTES > LAST_SAFE_OFFSET {
+            let last = address.wrapping_add(bytes() - 1);
+            if Line::of(last) != line {
+                missed |= self.touch(Line::of(last), last, direction, site, &translate, llc);
+            }
+        }
+        self.l1_misses += u64::from(missed);
+    }
+
+    /// The current block, which ends here, halts the vCPU: its clock goes to the end of the epoch, and the turn is
+    /// over.
+    pub fn halt(&mut self) {
+        // Blocks are entered before their end is known, so this one's instructions are counted here.
+        let _ = self.finish_block();
+        self.block = &NO_BLOCK;
+        self.pipeline.end_block(self.position, &[]);
+        let idle = self.epoch_end_ticks.saturating_sub(self.pipeline.clock(self.position));
+        self.idle_ticks += idle;
+        self.pipeline.skip(idle);
+    }
+
+    /// Another address space from here on: virtually tagged lines are void, dirty ones go a level down.
+    pub fn switch_address_space(&mut self, llc: &mut [u64]) {
+        let mut dirty = Vec::new();
+        self.l1.flush(|line| dirty.push(line));
+        for line in dirty {
+            self.written_out_of_l1(line, llc);
+        }
+    }
+
+    /// The current block's instruction at `instruction` is a mark; what follows belongs to its phase.
+    pub fn mark(&mut self, mark: Mark, instruction: u32) {
+        let here = self.position + u64::from(instruction.min(self.block.instructions));
+        self.phase_instructions[self.phase] += here - self.phase_began;
+        self.phase_began = here;
+        match mark {
+            Mark::Phase(phase) => self.phase = usize::from(phase),
+            Mark::EndOfTruth => self.phase = PHASES,
+            Mark::Begin => {}
+        }
+    }
+
+    /// What was counted so far.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        let clock = self.pipeline.clock(self.position);
+        Counters {
+            instructions: self.position,
+            kernel_instructions: self.kernel_instructions,
+            cycles: (clock - self.joined_ticks - self.idle_ticks) / TICKS_PER_CYCLE,
+            idle_cycles: self.idle_ticks / TICKS_PER_CYCLE,
+            loads: self.loads,
+            stores: self.stores,
+            l1_misses: self.l1_misses,
+            llc_references: self.llc_references,
+            llc_misses: self.llc_misses,
+            write_backs: self.write_backs,
+            memory_read_bytes: self.llc_misses * LINE_BYTES,
+            stall_cycles: self.pipeline.stall_ticks() / TICKS_PER_CYCLE,
+        }
+    }
+
+    /// Instructions begun under each phase; the last of those under none.
+    #[must_use]
+    pub fn phase_instructions(&self) -> [u64; PHASES + 1] {
+        let mut all = self.phase_instructions;
+        all[self.phase] += self.position.saturating_sub(self.phase_began);
+        all
+    }
+
+    /// Lines moved to and from memory since the last call.
+    pub fn take_lines_moved(&mut self) -> u64 {
+        std::mem::take(&mut self.lines_moved)
+    }
+
+    /// Memory-level parallelism: LLC misses under way, on average over the time in which at least one was; 0 before
+    /// the first. Misses are taken in program order, and time between two earlier ones is not filled in later.
+    #[must_use]
+    pub fn memory_level_parallelism(&self) -> f64 {
+        self.overlap.flight_ticks as f64 / self.overlap.covered_ticks.max(1) as f64
+    }
+
+    /// One line of an access; `true` if it missed the L1.
+    fn touch(
+        &mut self,
+        line: Line,
+        address: u64,
+        direction: Direction,
+        site: &AccessSite,
+        translate: impl Fn(u64) -> Option<u64>,
+        llc: &mut [u64],
+    ) -> bool {
+        if self.l1.hit(line, direction) {
+            return false;
+        }
+        // What is no memory is a device's: not cached, not timed.
+        let Some(physical) = translate(address).map(Line::of) else { return false };
+        if let Some(victim) = self.l1.fill(line, physical, direction) {
+            self.written_out_of_l1(victim, llc);
+        }
+        let position = self.position + u64::from(site.instruction);
+        let (latency, from_memory) = self.fetch(physical, llc);
+        let flight = match direction {
+            Direction::Read => self.pipeline.load(position, site.load_slot, site.address, latency),
+            Direction::Write => self.pipeline.store(position, site.address, latency),
+        };
+        if from_memory {
+            self.overlap.add(flight);
+        }
+        self.next_event = self.pipeline.next_event(self.epoch_end_ticks);
+        true
+    }
+
+    /// Finds a line past the L1; answers what that takes and whether memory was asked.
+    fn fetch(&mut self, line: Line, llc: &mut [u64]) -> (u64, bool) {
+        if let Some(l2) = &mut self.l2 {
+            match l2.access(line, Direction::Read) {
+                Outcome::Hit => return (self.latencies.l2, false),
+                Outcome::Miss { dirty_victim: Some(victim) } => self.written_out_of_l2(victim, llc),
+                Outcome::Miss { dirty_victim: None } => {}
+            }
+        }
+        self.llc_references += 1;
+        match self.llc.access(llc, line, Direction::Read) {
+            Outcome::Hit => (self.latencies.llc, false),
+            Outcome::Miss { dirty_victim } => {
+                self.llc_misses += 1;
+                self.lines_moved += 1;
+                self.written_to_memory(dirty_victim);
+                (self.latencies.memory, true)
+            }
+        }
+    }
+
+    fn written_out_of_l1(&mut self, line: Line, llc: &mut [u64]) {
+        match &mut self.l2 {
+            None => self.written_out_of_l2(line, llc),
+            Some(l2) => {
+                if let Outcome::Miss { dirty_victim: Some(victim) } = l2.access(line, Direction::Write) {
+                    self.written_out_of_l2(victim, llc);
+                }
+            }
+        }
+    }
+
+    fn written_out_of_l2(&mut self, line: Line, llc: &mut [u64]) {
+        if let Outcome::Miss { dirty_victim } = self.llc.access(llc, line, Direction::Write) {
+            self.written_to_memory(dirty_victim);
+        }
+    }
+
+    fn written_to_memory(&mut self, victim: Option<Line>) {
+        let lines = u64::from(victim.is_some());
+        self.write_backs += lines;
+        self.lines_moved += lines;
+    }
+}

@@ -1,0 +1,223 @@
+//! What runs while the guest runs: QEMU calls these for each block and each access.
+//!
+//! There is one guest with one vCPU in a process, so its state is a plain static behind a pointer that is null
+//! whenever nothing is counted: before the begin mark and after the release. One test of it is all that an uncounted
+//! guest pays.
+#![expect(unsafe_code, reason = "called by QEMU, with pointers that QEMU was given")]
+
+use std::ffi::{c_uint, c_void};
+
+use machine::cache::Direction;
+use machine::marks::Mark;
+use machine::seat::Seat;
+use machine::vcpu::{AccessSite, Block, Indexing, Vcpu};
+use qemu_plugin_sys::{
+    qemu_plugin_get_hwaddr, qemu_plugin_hwaddr_is_io, qemu_plugin_hwaddr_phys_addr, qemu_plugin_mem_is_store,
+    qemu_plugin_mem_size_shift, qemu_plugin_meminfo_t,
+};
+
+use crate::dataflow::Special;
+use crate::translation::SpecialSite;
+
+/// The vCPU while it is counted.
+pub(crate) struct Running {
+    pub(crate) vcpu: Vcpu,
+    seat: Seat,
+    addresses: Addresses,
+}
+
+/// How an address becomes a physical one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Addresses {
+    /// QEMU's translation tells.
+    Translated,
+    /// There is none: a program alone.
+    Virtual,
+}
+
+/// What the vCPU is before it is counted.
+pub(crate) struct Waiting {
+    pub(crate) seat: Seat,
+    pub(crate) addresses: Addresses,
+}
+
+static mut RUNNING: *mut Running = std::ptr::null_mut();
+static mut WAITING: Option<Waiting> = None;
+
+/// The state while counted.
+///
+/// # Safety
+/// Only on the vCPU's thread, or once it has ended; and the answer of an earlier call is no longer used.
+#[inline(always)]
+pub(crate) unsafe fn running() -> Option<&'static mut Running> {
+    // SAFETY: the pointer is null or a leaked box, touched by one thread at a time by the caller's promise.
+    unsafe { RUNNING.as_mut() }
+}
+
+/// Leaves a seat to be taken at the begin mark.
+///
+/// # Safety
+/// Before the vCPU runs.
+pub(crate) unsafe fn wait_for_begin(waiting: Waiting) {
+    // SAFETY: no callback runs yet.
+    unsafe { WAITING = Some(waiting) };
+}
+
+/// Joins the machine; returns when the first turn has come.
+///
+/// # Safety
+/// On the vCPU's thread, or before it runs.
+pub(crate) unsafe fn begin() {
+    // SAFETY: as promised to us.
+    let waiting = unsafe { (*&raw mut WAITING).take() };
+    let Some(Waiting { mut seat, addresses }) = waiting else { return };
+    let Some(turn) = seat.join() else { return };
+    let indexing = match addresses {
+        Addresses::Translated => Indexing::Coloured,
+        Addresses::Virtual => Indexing::Plain,
+    };
+    let vcpu = Vcpu::new(seat.machine(), seat.slot().0, seat.seed(), indexing, turn);
+    let running = Box::leak(Box::new(Running { vcpu, seat, addresses }));
+    // SAFETY: as promised to us; the box is never freed.
+    unsafe { RUNNING = running };
+}
+
+/// Stops counting for good.
+///
+/// # Safety
+/// As [`running`].
+pub(crate) unsafe fn stop() {
+    // SAFETY: as promised to us; whoever still holds the old answer no longer uses it.
+    unsafe { RUNNING = std::ptr::null_mut() };
+}
+
+/// A vCPU that must not be there was started.
+///
+/// # Safety
+/// As [`running`].
+pub(crate) unsafe fn refuse(message: &str) {
+    eprintln!("phasecast plugin: {message}");
+    // SAFETY: as promised to us.
+    unsafe {
+        if let Some(running) = running() {
+            running.seat.fail(message);
+        }
+        if let Some(waiting) = &*&raw const WAITING {
+            waiting.seat.fail(message);
+        }
+        stop();
+        WAITING = None;
+    }
+}
+
+/// Ends the turn and waits for the next; stops counting if all were released meanwhile.
+#[cold]
+fn pass_turn(running: &mut Running) {
+    let Running { vcpu, seat, .. } = running;
+    let lines = vcpu.take_lines_moved();
+    match seat.pass(vcpu.counters(), &vcpu.phase_instructions(), lines) {
+        Some(turn) => vcpu.enter(turn),
+        // SAFETY: on the vCPU's thread; callers return at once.
+        None => unsafe { stop() },
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn between_blocks(running: &mut Running) {
+    if running.vcpu.event() {
+        pass_turn(running);
+    }
+}
+
+pub(crate) unsafe extern "C" fn on_block(_vcpu: c_uint, block: *mut c_void) {
+    // SAFETY: on the vCPU's thread; the answer ends with this call.
+    let Some(running) = (unsafe { running() }) else { return };
+    if running.vcpu.finish_block() {
+        between_blocks(running);
+    }
+    // SAFETY: translation gave QEMU a leaked `Block`.
+    running.vcpu.start_block(unsafe { &*block.cast::<Block>() });
+}
+
+pub(crate) unsafe extern "C" fn on_load(_vcpu: c_uint, info: qemu_plugin_meminfo_t, address: u64, site: *mut c_void) {
+    // SAFETY: on the vCPU's thread; the answer ends with this call.
+    let Some(running) = (unsafe { running() }) else { return };
+    if !running.vcpu.read_hits(address) {
+        access(running, info, address, Direction::Read, site);
+    }
+}
+
+pub(crate) unsafe extern "C" fn on_store(_vcpu: c_uint, info: qemu_plugin_meminfo_t, address: u64, site: *mut c_void) {
+    // SAFETY: on the vCPU's thread; the answer ends with this call.
+    let Some(running) = (unsafe { running() }) else { return };
+    if !running.vcpu.write_hits(address) {
+        access(running, info, address, Direction::Write, site);
+    }
+}
+
+/// For an instruction that does both: two accesses of it call this.
+pub(crate) unsafe extern "C" fn on_load_or_store(
+    vcpu: c_uint,
+    info: qemu_plugin_meminfo_t,
+    address: u64,
+    site: *mut c_void,
+) {
+    // SAFETY: `info` is of the access this callback is about, and all else is passed on as QEMU gave it.
+    unsafe {
+        if qemu_plugin_mem_is_store(info) {
+            on_store(vcpu, info, address, site);
+        } else {
+            on_load(vcpu, info, address, site);
+        }
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn access(running: &mut Running, info: qemu_plugin_meminfo_t, address: u64, direction: Direction, site: *mut c_void) {
+    // SAFETY: translation gave QEMU a leaked `AccessSite`.
+    let site = unsafe { &*site.cast::<AccessSite>() };
+    // SAFETY: `info` is of the access this callback is about.
+    let bytes = || 1 << unsafe { qemu_plugin_mem_size_shift(info) };
+    let Running { vcpu, seat, addresses } = running;
+    match addresses {
+        Addresses::Virtual => vcpu.access(address, direction, site, bytes, Some, seat.llc()),
+        Addresses::Translated => {
+            vcpu.access(address, direction, site, bytes, |address| physical(info, address), seat.llc());
+        }
+    }
+}
+
+/// The physical address behind a virtual one that was just accessed; `None` for a device's.
+fn physical(info: qemu_plugin_meminfo_t, address: u64) -> Option<u64> {
+    // SAFETY: within the callback of that access, as QEMU demands; what it answers is read at once.
+    unsafe {
+        let found = qemu_plugin_get_hwaddr(info, address);
+        if found.is_null() || qemu_plugin_hwaddr_is_io(found) {
+            return None;
+        }
+        Some(qemu_plugin_hwaddr_phys_addr(found))
+    }
+}
+
+pub(crate) unsafe extern "C" fn on_special(_vcpu: c_uint, site: *mut c_void) {
+    // SAFETY: translation gave QEMU a leaked `SpecialSite`.
+    let site = unsafe { &*site.cast::<SpecialSite>() };
+    // SAFETY: on the vCPU's thread; the answer ends with this call.
+    let Some(running) = (unsafe { running() }) else {
+        if site.special == Special::Mark(Mark::Begin) {
+            // SAFETY: on the vCPU's thread.
+            unsafe { begin() };
+        }
+        return;
+    };
+    match site.special {
+        Special::Halt => {
+            running.vcpu.halt();
+            pass_turn(running);
+        }
+        Special::AddressSpaceSwitch => running.vcpu.switch_address_space(running.seat.llc()),
+        Special::Mark(mark) => running.vcpu.mark(mark, site.instruction),
+    }
+}

@@ -1,0 +1,185 @@
+//! What QEMU calls when it loads the plugin, translates a block, and ends.
+#![expect(unsafe_code, reason = "called by QEMU and calling it")]
+
+use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
+use std::fs::File;
+use std::os::fd::FromRawFd;
+use std::path::{Path, PathBuf};
+
+use machine::seat::Seat;
+use machine::segment::{Segment, Slot};
+use machine::spec::{Cpu, Machine};
+use machine::vcpu::{AccessSite, Block};
+use qemu_plugin_sys::{
+    qemu_info_t, qemu_plugin_cb_flags, qemu_plugin_id_t, qemu_plugin_insn_data, qemu_plugin_insn_size,
+    qemu_plugin_mem_rw, qemu_plugin_register_atexit_cb, qemu_plugin_register_vcpu_init_cb,
+    qemu_plugin_register_vcpu_insn_exec_cb, qemu_plugin_register_vcpu_mem_cb, qemu_plugin_register_vcpu_tb_exec_cb,
+    qemu_plugin_register_vcpu_tb_trans_cb, qemu_plugin_tb, qemu_plugin_tb_get_insn, qemu_plugin_tb_n_insns,
+    qemu_plugin_tb_vaddr,
+};
+
+use crate::arguments::{Arguments, parse};
+use crate::callbacks::{
+    Addresses, Waiting, begin, on_block, on_load, on_load_or_store, on_special, on_store, refuse, running, stop,
+    wait_for_begin,
+};
+use crate::report;
+use crate::translation::{Blocks, SpecialSite, Translated};
+
+/// The API this was built against, which QEMU compares with its own.
+#[unsafe(no_mangle)]
+#[expect(unreachable_pub, reason = "QEMU finds it by name")]
+pub static qemu_plugin_version: c_int = 1;
+
+const NO_REGS: qemu_plugin_cb_flags = qemu_plugin_cb_flags::QEMU_PLUGIN_CB_NO_REGS;
+/// QEMU 7.2 takes the finer filters wrongly (a load calls who asked for stores), so what an instruction does decides.
+const LOADS_AND_STORES: qemu_plugin_mem_rw = qemu_plugin_mem_rw::QEMU_PLUGIN_MEM_RW;
+
+static mut BLOCKS: Option<Blocks> = None;
+static mut REPORT: Option<(PathBuf, u32)> = None;
+
+/// Called once by QEMU; not 0 makes it give up.
+///
+/// # Safety
+/// By QEMU, with its own information and arguments.
+#[unsafe(no_mangle)]
+#[expect(unreachable_pub, reason = "QEMU finds it by name")]
+pub unsafe extern "C" fn qemu_plugin_install(
+    id: qemu_plugin_id_t,
+    info: *const qemu_info_t,
+    argc: c_int,
+    argv: *mut *mut c_char,
+) -> c_int {
+    // SAFETY: QEMU passes `argc` strings and its information, alive during the call.
+    let (words, info) = unsafe {
+        let words: Vec<_> = (0..argc as usize).map(|at| CStr::from_ptr(*argv.add(at)).to_string_lossy()).collect();
+        (words, &*info)
+    };
+    let words: Vec<&str> = words.iter().map(AsRef::as_ref).collect();
+    // SAFETY: the union's only member is filled in under full-system emulation.
+    let vcpus = info.system_emulation.then(|| unsafe { info.__bindgen_anon_1.system.max_vcpus });
+    match parse(words).and_then(|arguments| prepare(&arguments, vcpus)) {
+        Ok(()) => {
+            // SAFETY: the functions have the types that QEMU expects.
+            unsafe {
+                qemu_plugin_register_vcpu_init_cb(id, Some(on_vcpu));
+                qemu_plugin_register_vcpu_tb_trans_cb(id, Some(on_translation));
+                qemu_plugin_register_atexit_cb(id, Some(on_exit), std::ptr::null_mut());
+            }
+            0
+        }
+        Err(problem) => {
+            eprintln!("phasecast plugin: failed to load: {problem}");
+            1
+        }
+    }
+}
+
+fn prepare(arguments: &Arguments, vcpus: Option<c_int>) -> Result<(), String> {
+    match arguments {
+        Arguments::Shared { segment_fd, slot } => {
+            // SAFETY: the harness passed this descriptor for us alone.
+            let file = unsafe { File::from_raw_fd(*segment_fd) };
+            let seat = Seat::attach(file, *slot).map_err(|error| error.to_string())?;
+            if let Some(several @ 2..) = vcpus {
+                let problem = format!(
+                    "the guest may have {several} vCPUs and the emulated machine runs guests with one; start QEMU with -smp 1"
+                );
+                seat.fail(&problem);
+                return Err(problem);
+            }
+            // SAFETY: no vCPU runs yet.
+            unsafe { wait_for_begin(Waiting { seat, addresses: Addresses::Translated }) };
+        }
+        Arguments::Alone { machine, report } => {
+            // SAFETY: no vCPU runs yet.
+            unsafe {
+                REPORT = Some((report.clone(), std::process::id()));
+                wait_for_begin(Waiting { seat: alone(machine)?, addresses: Addresses::Virtual });
+                begin();
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A seat in a machine of one's own, all the time in the world granted.
+fn alone(path: &Path) -> Result<Seat, String> {
+    let text = std::fs::read_to_string(path).map_err(|error| format!("read {}: {error}", path.display()))?;
+    let machine = Machine::from_toml(&text).map_err(|error| format!("{}: {error}", path.display()))?;
+    let segment = Segment::create(&machine, 1, 0).map_err(|error| error.to_string())?;
+    let seat = Seat::beside(&segment, Slot(0)).map_err(|error| error.to_string())?;
+    segment.place(Slot(0), Cpu(0)).map_err(|error| error.to_string())?;
+    seat.arrive();
+    segment.grant(machine.epoch_cycles() << 30).map_err(|error| error.to_string())?;
+    Ok(seat)
+}
+
+unsafe extern "C" fn on_vcpu(_id: qemu_plugin_id_t, vcpu: c_uint) {
+    if vcpu > 0 {
+        // SAFETY: a thread is started by the one that runs, which waits for it meanwhile.
+        unsafe { refuse("a second vCPU or thread was started, and only one can be followed; run it with one thread") };
+    }
+}
+
+unsafe extern "C" fn on_translation(_id: qemu_plugin_id_t, tb: *mut qemu_plugin_tb) {
+    // SAFETY: QEMU translates under its own lock and keeps `tb` and its instructions during the call.
+    unsafe {
+        let count = qemu_plugin_tb_n_insns(tb);
+        let bytes: Vec<&[u8]> = (0..count)
+            .map(|at| {
+                let insn = qemu_plugin_tb_get_insn(tb, at);
+                std::slice::from_raw_parts(qemu_plugin_insn_data(insn).cast::<u8>(), qemu_plugin_insn_size(insn))
+            })
+            .collect();
+        let blocks = (*&raw mut BLOCKS).get_or_insert_with(Blocks::default);
+        instrument(tb, blocks.get(qemu_plugin_tb_vaddr(tb), &bytes));
+    }
+}
+
+/// # Safety
+/// While QEMU translates `tb`.
+unsafe fn instrument(tb: *mut qemu_plugin_tb, translated: &'static Translated) {
+    let pointer_to_block = std::ptr::from_ref::<Block>(&translated.block).cast_mut().cast::<c_void>();
+    // SAFETY: as promised to us; all pointers are to leaked memory, and the callbacks only read it.
+    unsafe {
+        qemu_plugin_register_vcpu_tb_exec_cb(tb, Some(on_block), NO_REGS, pointer_to_block);
+        for site in &translated.sites {
+            let insn = qemu_plugin_tb_get_insn(tb, site.access.instruction as usize);
+            let data = std::ptr::from_ref::<AccessSite>(&site.access).cast_mut().cast::<c_void>();
+            let callback = match (site.loads, site.stores) {
+                (true, false) => on_load,
+                (false, true) => on_store,
+                _ => on_load_or_store,
+            };
+            qemu_plugin_register_vcpu_mem_cb(insn, Some(callback), NO_REGS, LOADS_AND_STORES, data);
+        }
+        for site in &translated.specials {
+            let insn = qemu_plugin_tb_get_insn(tb, site.instruction as usize);
+            let data = std::ptr::from_ref::<SpecialSite>(site).cast_mut().cast::<c_void>();
+            qemu_plugin_register_vcpu_insn_exec_cb(insn, Some(on_special), NO_REGS, data);
+        }
+    }
+}
+
+unsafe extern "C" fn on_exit(_id: qemu_plugin_id_t, _data: *mut c_void) {
+    // SAFETY: the vCPU has ended.
+    let (report, running) = unsafe { ((*&raw mut REPORT).take(), running()) };
+    let Some((path, process)) = report else { return };
+    // A child that the program forked inherits all this, and is not what was asked about.
+    if process != std::process::id() {
+        return;
+    }
+    let Some(running) = running else {
+        eprintln!("phasecast plugin: failed to write {}: nothing was counted", path.display());
+        return;
+    };
+    if running.vcpu.finish_block() {
+        running.vcpu.event();
+    }
+    if let Err(error) = std::fs::write(&path, report::json(&running.vcpu)) {
+        eprintln!("phasecast plugin: failed to write {}: {error}", path.display());
+    }
+    // SAFETY: as above; `running` is no longer used.
+    unsafe { stop() };
+}
