@@ -13,11 +13,11 @@ pub mod qemu;
 
 pub mod doctor;
 
-pub mod mix;
-
 pub mod host;
 
 pub mod journal;
+
+pub mod mix;
 
 pub mod trace;
 

@@ -6,14 +6,17 @@
 
 mod parse;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use machine::spec::Machine;
+use predictor::counters::{Event, GuestId};
 use predictor::topology::{CpuId, DomainId, LlcDomain, NodeId, Topology};
 use workloads::catalogue::{Catalogue, Family, Launch};
 
 use crate::input::InputError;
+use crate::journal::run::{GuestDescription, RunDescription};
 
 /// Guests to run together, and on what.
 #[derive(Debug, Clone, PartialEq)]
@@ -86,6 +89,33 @@ impl Mix {
     pub fn alone(&self, index: usize) -> Option<Self> {
         let guest = MixGuest { domain: DomainId(0), ..self.guests.get(index)?.clone() };
         Some(Self { guests: vec![guest], ..self.clone() })
+    }
+
+    /// A run of this mix, for the head of its journal and trace.
+    #[must_use]
+    pub fn describe(&self, purpose: &str, host: &str, policy: &str, events: &BTreeSet<Event>) -> RunDescription {
+        let guest = |guest: &MixGuest| GuestDescription {
+            name: guest.name.clone(),
+            program: guest.program.clone(),
+            input: guest.input.clone(),
+        };
+        RunDescription {
+            purpose: purpose.to_owned(),
+            host: host.to_owned(),
+            machine: self.machine.name().to_owned(),
+            mix: self.name.clone(),
+            policy: policy.to_owned(),
+            seed: self.seed,
+            quantum: self.quantum(),
+            frequency_hz: Some(u64::from(self.machine.frequency_mhz()) * 1_000_000),
+            llc_latency_cycles: Some(self.machine.llc().latency_cycles),
+            memory_latency_cycles: Some(self.machine.memory().latency_cycles),
+            memory_bytes_per_cycle: Some(self.machine.memory().bytes_per_cycle),
+            topology: self.topology(),
+            events: events.clone(),
+            guests: (0..).map(GuestId).zip(self.guests.iter().map(guest)).collect(),
+            revision: env!("CARGO_PKG_VERSION").to_owned(),
+        }
     }
 
     /// Whether the emulated host can run this, with `available_mib` of memory free.

@@ -41,14 +41,14 @@ pub struct Row {
 #[derive(Debug, thiserror::Error)]
 pub enum TraceError {
     /// The file system said no.
-    #[error("failed to {action} trace {}: {source}", file.display())]
+    #[error("failed to {action} trace {}: {cause}", file.display())]
     Io {
         /// What was tried.
         action: &'static str,
         /// Which file.
         file: PathBuf,
         /// Why not.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
     /// The Parquet layer could not write.
     #[error("failed to write trace {}: {reason}", file.display())]

@@ -25,7 +25,7 @@ impl Trace {
     /// Reads the trace at `path`. Columns that this release does not know are ignored; a missing one, another version
     /// or a damaged file is refused.
     pub fn read(path: &Path) -> Result<Self, TraceError> {
-        let io = |source| TraceError::Io { action: "open", file: path.to_owned(), source };
+        let io = |cause| TraceError::Io { action: "open", file: path.to_owned(), cause };
         let file = File::open(path).map_err(io)?;
         if file.metadata().map_err(io)?.is_dir() {
             return Err(unreadable(path, "it is a folder; give a file".to_owned()));

@@ -35,7 +35,7 @@ pub struct TraceWriter {
 impl TraceWriter {
     /// Begins a trace that will stand at `path`.
     pub fn create(path: &Path, run: &RunDescription) -> Result<Self, TraceError> {
-        let io = |source| TraceError::Io { action: "create", file: path.to_owned(), source };
+        let io = |cause| TraceError::Io { action: "create", file: path.to_owned(), cause };
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let temporary = tempfile::Builder::new()
             .prefix(".trace-")
@@ -109,7 +109,7 @@ impl TraceWriter {
         let Self { path, file, rows, .. } = self;
         let temporary =
             file.into_inner().map_err(|reason| TraceError::Write { file: path.clone(), reason: reason.to_string() })?;
-        let io = |source| TraceError::Io { action: "complete", file: path.clone(), source };
+        let io = |cause| TraceError::Io { action: "complete", file: path.clone(), cause };
         temporary.as_file().sync_all().map_err(io)?;
         temporary.persist(&path).map_err(|error| io(error.error))?;
         Ok(rows)
