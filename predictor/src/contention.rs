@@ -138,11 +138,14 @@ impl Contention {
 
     /// The sum of the slowdowns of all vCPUs of one domain; 0 for an empty one.
     #[must_use]
-    pub fn domain_cost(&self, members: &[Demand]) -> f64 {
-        // Sums over neighbours, not totals less oneself: a lone guest must cost exactly 1.
-        let others = |place: usize| members.iter().enumerate().filter(move |(other, _)| *other != place);
-        let cost = |place: usize| self.slowdown(&members[place], others(place).map(|(_, demand)| demand)).0;
-        (0..members.len()).map(cost).sum()
+    pub fn domain_cost(&self, members: impl Iterator<Item = Demand> + Clone) -> f64 {
+        let all = |rate: fn(&Demand) -> f64| members.clone().map(|member| rate(&member)).sum::<f64>();
+        let (references, bytes) = (all(|member| member.references_per_cycle), all(|member| member.bytes_per_cycle));
+        // What is left of a sum without one of its terms is never negative, and exactly 0 for a lone member.
+        let cost = |own: Demand| {
+            self.slowdown_beside(&own, references - own.references_per_cycle, bytes - own.bytes_per_cycle).0
+        };
+        members.clone().map(cost).sum()
     }
 
     fn slowdown_beside(&self, own: &Demand, references_per_cycle: f64, bytes_per_cycle: f64) -> Slowdown {
@@ -260,7 +263,15 @@ pub(crate) mod tests {
         #[test]
         fn a_lone_guest_is_not_slowed(own in any_demand()) {
             prop_assert_eq!(CONTENTION.slowdown(&own, []), Slowdown::NONE);
-            prop_assert_eq!(CONTENTION.domain_cost(&[own]), 1.0);
+            prop_assert_eq!(CONTENTION.domain_cost([own].into_iter()), 1.0);
+        }
+
+        #[test]
+        fn a_domain_costs_the_sum_of_its_slowdowns(members in prop::collection::vec(any_demand(), 0..6)) {
+            let others = |place: usize| members.iter().enumerate().filter(move |(other, _)| *other != place);
+            let slowdown = |place: usize| CONTENTION.slowdown(&members[place], others(place).map(|(_, other)| other)).0;
+            let sum: f64 = (0..members.len()).map(slowdown).sum();
+            prop_assert!((CONTENTION.domain_cost(members.iter().copied()) - sum).abs() < 1e-9);
         }
 
         #[test]

@@ -23,3 +23,6 @@ pub mod train;
 pub mod placement;
 
 pub mod policy;
+
+#[cfg(test)]
+mod scenes;

@@ -296,3 +296,6 @@ fn within(
 ) -> Result<(), ModelError> {
     if sound(value) { Ok(()) } else { Err(ModelError::OutOfRange { part, value, allowed }) }
 }
+
+#[cfg(test)]
+mod tests;

@@ -105,6 +105,11 @@ pub struct Step {
     pub needed: f64,
 }
 
+/// A placement by domain: who runs there, what they ask for, and the sum of their slowdowns.
+struct Layout {
+    domains: Vec<(Vec<(VcpuId, Demand)>, f64)>,
+}
+
 impl Problem<'_> {
     /// The best placement that greedy steps find.
     #[must_use]
@@ -113,8 +118,11 @@ impl Problem<'_> {
         let cost_before = self.cost(&placement);
         // Every step lowers the cost, so this ends by itself; the bound guards against rounding.
         for _ in 0..=2 * placement.0.len() {
-            let steps = self.steps(&placement);
-            let worthwhile = steps.into_iter().filter(|step| step.gain > 1e-9 && step.gain >= step.needed);
+            let layout = self.layout(&placement);
+            // Each exchange is looked at once, from the side of the lower id.
+            let once = |step: &Step| step.exchanged_with.is_none_or(|partner| step.vcpu < partner);
+            let steps = placement.0.iter().flat_map(|(vcpu, home)| self.steps_of(&layout, *vcpu, *home, once));
+            let worthwhile = steps.filter(|step| step.gain > 1e-9 && step.gain >= step.needed);
             let Some(best) = first_best(worthwhile) else { break };
             self.take(&mut placement, &best);
         }
@@ -122,11 +130,15 @@ impl Problem<'_> {
         Plan { placement, cost_before, cost_after }
     }
 
-    /// The step that would do most for the sum of slowdowns among those that move `vcpu` alone or in exchange, worth it
-    /// or not; `None` where it cannot leave.
+    /// For each vCPU, the step that would do most for the sum of slowdowns among those that move it alone or in
+    /// exchange, worth it or not; vCPUs that cannot leave have no entry.
     #[must_use]
-    pub fn best_step_of(&self, vcpu: VcpuId) -> Option<Step> {
-        first_best(self.steps_of(self.current, vcpu))
+    pub fn best_steps(&self) -> BTreeMap<VcpuId, Step> {
+        let layout = self.layout(self.current);
+        let best = |(vcpu, home): (&VcpuId, &DomainId)| {
+            Some((*vcpu, first_best(self.steps_of(&layout, *vcpu, *home, |_| true))?))
+        };
+        self.current.0.iter().filter_map(best).collect()
     }
 
     /// How much `vcpu` is slowed in `placement`.
@@ -149,9 +161,8 @@ impl Problem<'_> {
     /// The sum of predicted slowdowns of `placement` and the price of the moves that lead to it.
     #[must_use]
     pub fn cost(&self, placement: &Placement) -> f64 {
-        let domains = self.topology.domains().iter();
-        let slowdowns: f64 = domains.map(|domain| self.domain_cost(placement, domain.id, None, None)).sum();
-        slowdowns + placement.0.keys().map(|vcpu| self.price(*vcpu, placement.0[vcpu])).sum::<f64>()
+        let slowdowns: f64 = self.layout(placement).domains.iter().map(|(_, cost)| cost).sum();
+        slowdowns + placement.0.iter().map(|(vcpu, domain)| self.price(*vcpu, *domain)).sum::<f64>()
     }
 
     fn demand(&self, vcpu: VcpuId) -> Demand {
@@ -162,11 +173,23 @@ impl Problem<'_> {
         if self.current.0.get(&vcpu) == Some(&domain) { 0.0 } else { self.migration_cost }
     }
 
-    /// The slowdowns of `domain`, with one vCPU gone and another come.
-    fn domain_cost(&self, placement: &Placement, domain: DomainId, gone: Option<VcpuId>, come: Option<VcpuId>) -> f64 {
-        let stay = placement.members(domain).filter(|vcpu| Some(*vcpu) != gone);
-        let members: Vec<Demand> = stay.chain(come).map(|vcpu| self.demand(vcpu)).collect();
-        self.contention.domain_cost(&members)
+    fn layout(&self, placement: &Placement) -> Layout {
+        let mut domains = vec![(Vec::new(), 0.0); self.topology.domains().len()];
+        for (vcpu, home) in &placement.0 {
+            if let Some((members, _)) = domains.get_mut(home.0 as usize) {
+                members.push((*vcpu, self.demand(*vcpu)));
+            }
+        }
+        for (members, cost) in &mut domains {
+            *cost = self.contention.domain_cost(members.iter().map(|(_, demand)| *demand));
+        }
+        Layout { domains }
+    }
+
+    /// The slowdowns of `members`, with one of them gone and another vCPU come.
+    fn changed_cost(&self, members: &[(VcpuId, Demand)], gone: Option<VcpuId>, come: Option<Demand>) -> f64 {
+        let stay = members.iter().filter(|(vcpu, _)| Some(*vcpu) != gone).map(|(_, demand)| *demand);
+        self.contention.domain_cost(stay.chain(come))
     }
 
     fn take(&self, placement: &mut Placement, step: &Step) {
@@ -177,52 +200,47 @@ impl Problem<'_> {
         }
     }
 
-    /// Every possible step, each exchange once.
-    fn steps(&self, placement: &Placement) -> Vec<Step> {
-        let of = |vcpu: &VcpuId| {
-            let vcpu = *vcpu;
-            let steps = self.steps_of(placement, vcpu).into_iter();
-            steps.filter(move |step| step.exchanged_with.is_none_or(|partner| vcpu < partner)).collect::<Vec<_>>()
-        };
-        placement.0.keys().flat_map(of).collect()
-    }
-
-    /// Every possible step that takes `vcpu` elsewhere.
-    fn steps_of(&self, placement: &Placement, vcpu: VcpuId) -> Vec<Step> {
-        let Some(home) = placement.0.get(&vcpu).copied() else { return Vec::new() };
-        if self.pinned.contains(&vcpu) {
-            return Vec::new();
-        }
+    /// The possible steps that take `vcpu` elsewhere and are `wanted`.
+    fn steps_of(&self, layout: &Layout, vcpu: VcpuId, home: DomainId, wanted: impl Fn(&Step) -> bool) -> Vec<Step> {
         let mut steps = Vec::new();
+        if self.pinned.contains(&vcpu) {
+            return steps;
+        }
+        let own = (vcpu, self.demand(vcpu));
         for to in self.topology.domains().iter().map(|domain| domain.id).filter(|id| *id != home) {
-            let members: Vec<VcpuId> = placement.members(to).collect();
-            if members.len() < self.topology.capacity(to) {
-                steps.push(self.step(placement, vcpu, home, to, None));
-            }
-            for partner in members.into_iter().filter(|partner| !self.pinned.contains(partner)) {
-                steps.push(self.step(placement, vcpu, home, to, Some(partner)));
+            let (members, _) = &layout.domains[to.0 as usize];
+            let free = (members.len() < self.topology.capacity(to)).then_some(None);
+            let partners = members.iter().filter(|(partner, _)| !self.pinned.contains(partner)).map(Some);
+            for partner in free.into_iter().chain(partners) {
+                let exchanged_with = partner.map(|(partner, _)| *partner);
+                let step = Step { vcpu, to, exchanged_with, gain: 0.0, needed: 0.0 };
+                if wanted(&step) {
+                    steps.push(self.weighed(layout, own, home, partner.copied(), step));
+                }
             }
         }
         steps
     }
 
-    fn step(
+    /// `step` with what it gains and what it needs to gain.
+    fn weighed(
         &self,
-        placement: &Placement,
-        vcpu: VcpuId,
+        layout: &Layout,
+        (vcpu, demand): (VcpuId, Demand),
         home: DomainId,
-        to: DomainId,
-        exchanged_with: Option<VcpuId>,
+        partner: Option<(VcpuId, Demand)>,
+        step: Step,
     ) -> Step {
-        let touched = self.domain_cost(placement, home, None, None) + self.domain_cost(placement, to, None, None);
-        let after = self.domain_cost(placement, home, Some(vcpu), exchanged_with)
-            + self.domain_cost(placement, to, exchanged_with, Some(vcpu));
-        let mut price = self.price(vcpu, to) - self.price(vcpu, home);
-        if let Some(partner) = exchanged_with {
-            price += self.price(partner, home) - self.price(partner, to);
+        let Some((leaving, cost_leaving)) = layout.domains.get(home.0 as usize) else { return step };
+        let (entering, cost_entering) = &layout.domains[step.to.0 as usize];
+        let touched = cost_leaving + cost_entering;
+        let after = self.changed_cost(leaving, Some(vcpu), partner.map(|(_, demand)| demand))
+            + self.changed_cost(entering, step.exchanged_with, Some(demand));
+        let mut price = self.price(vcpu, step.to) - self.price(vcpu, home);
+        if let Some((partner, _)) = partner {
+            price += self.price(partner, home) - self.price(partner, step.to);
         }
-        let needed = self.min_gain_share * touched;
-        Step { vcpu, to, exchanged_with, gain: touched - after - price, needed }
+        Step { gain: touched - after - price, needed: self.min_gain_share * touched, ..step }
     }
 }
 

@@ -40,7 +40,7 @@ use crate::counters::{Sample, VcpuId};
 use crate::forecast::Forecast;
 use crate::model::Model;
 use crate::phases::PhaseId;
-use crate::placement::{Move, Placement, Plan, Problem};
+use crate::placement::{Move, Placement, Plan, Problem, Step};
 use crate::topology::{DomainId, Topology};
 
 /// How far a policy looks ahead.
@@ -221,7 +221,9 @@ impl Policy {
         };
         let plan = problem.solve();
         let moves = self.placement.moves_to(&plan.placement);
-        let vcpus = self.watches.iter().map(|(vcpu, watch)| self.reasons(*vcpu, watch, &problem, &plan)).collect();
+        let steps = problem.best_steps();
+        let reasons = |(vcpu, watch): (&VcpuId, &Watch)| self.reasons(*vcpu, watch, &problem, &plan, steps.get(vcpu));
+        let vcpus = self.watches.iter().map(reasons).collect();
         let rationale =
             Rationale { policy: self.kind, cost_before: plan.cost_before, cost_after: plan.cost_after, vcpus };
         Decision { moves, forecasts: self.forecasts(), rationale }
@@ -239,7 +241,7 @@ impl Policy {
         }
         for moved in done {
             if let Some(watch) = self.watches.get_mut(&moved.vcpu) {
-                watch.unsettle();
+                watch.moved();
             }
         }
     }
@@ -271,11 +273,17 @@ impl Policy {
         self.watches.iter().filter_map(forecast).collect()
     }
 
-    fn reasons(&self, vcpu: VcpuId, watch: &Watch, problem: &Problem<'_>, plan: &Plan) -> VcpuRationale {
+    fn reasons(
+        &self,
+        vcpu: VcpuId,
+        watch: &Watch,
+        problem: &Problem<'_>,
+        plan: &Plan,
+        step: Option<&Step>,
+    ) -> VcpuRationale {
         let domain = self.placement.0.get(&vcpu).copied();
         let target = plan.placement.0.get(&vcpu).copied();
-        let step = problem.best_step_of(vcpu);
-        let verdict = match (&step, target) {
+        let verdict = match (step, target) {
             (_, Some(to)) if domain != Some(to) => Verdict::Moves { to },
             _ if self.kind == PolicyKind::StayPut => Verdict::NeverMoves,
             _ if watch.is_unknown() => Verdict::NothingKnown,
@@ -294,7 +302,7 @@ impl Policy {
             alternative: step.map(|step| Alternative {
                 to: step.to,
                 exchanged_with: step.exchanged_with,
-                slowdown_there: problem.slowdown(&problem.after(&step), vcpu),
+                slowdown_there: problem.slowdown(&problem.after(step), vcpu),
                 gain: step.gain,
                 needed: step.needed,
             }),
@@ -307,3 +315,6 @@ impl Policy {
         Decision { moves: Vec::new(), forecasts: Vec::new(), rationale }
     }
 }
+
+#[cfg(test)]
+mod tests;

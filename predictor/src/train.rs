@@ -220,3 +220,6 @@ fn sequences(series: &[Vec<(PhaseId, &Sample)>], paces: &[u64]) -> (TransitionCo
     }
     (transitions, run_lengths)
 }
+
+#[cfg(test)]
+mod tests;

@@ -19,8 +19,10 @@ pub(super) struct Watch {
     state: VcpuState,
     calibrations: BTreeMap<PhaseId, Calibration>,
     cooling_quanta: u32,
-    /// Quanta since it moved or changed its phase: in the first, caches are cold.
-    settled_quanta: u32,
+    /// Whether it moved since it was last seen: it starts with cold caches.
+    just_moved: bool,
+    /// Whether the quantum just seen was like the one before, in the same place.
+    settled: bool,
     /// CPI of the quantum just seen.
     observed_cpi: Option<f64>,
 }
@@ -47,7 +49,8 @@ impl Watch {
             state: VcpuState::Unseen,
             calibrations: BTreeMap::new(),
             cooling_quanta: 0,
-            settled_quanta: 0,
+            just_moved: false,
+            settled: false,
             observed_cpi: None,
         }
     }
@@ -81,7 +84,7 @@ impl Watch {
                 VcpuState::Active { phase: found.phase, novelty: found.novelty }
             }
         };
-        self.settled_quanta = if self.phase() == before { self.settled_quanta + 1 } else { 0 };
+        self.settled = self.phase() == before && !std::mem::take(&mut self.just_moved);
     }
 
     /// The phase it was in, if it was in one.
@@ -124,7 +127,7 @@ impl Watch {
     /// Learns from the quantum just seen beside `neighbours`, unless it was the first after a move or a phase change.
     pub(super) fn calibrate(&mut self, model: &Model, neighbours: &[Demand]) {
         let (Some(phase), Some(cpi)) = (self.phase(), self.observed_cpi) else { return };
-        if self.settled_quanta > 0 {
+        if self.settled {
             let parts = model.parts();
             let calibration = self.calibrations.entry(phase).or_default();
             calibration.learn(&parts.contention, &parts.pressures[phase.index()], cpi, neighbours);
@@ -135,9 +138,8 @@ impl Watch {
         self.cooling_quanta = quanta;
     }
 
-    /// Its next quantum starts with cold caches.
-    pub(super) fn unsettle(&mut self) {
-        self.settled_quanta = 0;
+    pub(super) fn moved(&mut self) {
+        self.just_moved = true;
     }
 
     pub(super) fn end_quantum(&mut self) {

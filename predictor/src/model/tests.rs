@@ -1,0 +1,99 @@
+//! A model reloads equal, and nothing else loads.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::forecast::run_length::{RunCount, RunTable};
+use crate::scenes::{MACHINE, changing_partners, trained};
+
+fn written() -> (Model, serde_json::Value) {
+    let model = trained(&changing_partners());
+    let value = serde_json::to_value(&model).expect("plain data");
+    (model, value)
+}
+
+fn refusal(value: serde_json::Value) -> String {
+    serde_json::from_value::<Model>(value).expect_err("damaged").to_string()
+}
+
+#[test]
+fn a_model_reloads_equal() {
+    let (model, _) = written();
+    let text = serde_json::to_string_pretty(&model).expect("plain data");
+    assert!(text.contains(FORMAT));
+    assert_eq!(serde_json::from_str::<Model>(&text).expect("own text"), model);
+}
+
+#[test]
+fn another_release_s_format_is_refused_even_if_all_else_differs() {
+    let refused = refusal(serde_json::json!({ "format": "phasecast-model-99", "anything": 1 }));
+    assert_eq!(refused, ModelError::UnknownFormat.to_string());
+}
+
+#[test]
+fn a_model_whose_parts_disagree_about_the_number_of_phases_is_refused() {
+    let (model, mut value) = written();
+    value["pressures"].as_array_mut().expect("a list").pop();
+    let phases = model.parts().phases.len();
+    let expected = ModelError::Mismatch { part: "pressures", of: "phases", expected: phases, found: phases - 1 };
+    assert_eq!(refusal(value), expected.to_string());
+}
+
+#[test]
+fn a_key_that_no_release_wrote_is_refused() {
+    let (_, mut value) = written();
+    value["pressure"] = 1.into();
+    assert!(refusal(value).contains("unknown field `pressure`"));
+}
+
+#[test]
+fn runs_of_phases_that_do_not_exist_are_refused() {
+    let (model, _) = written();
+    let mut parts = model.parts().clone();
+    let stray = RunCount { phase: PhaseId(0), bucket: 3, next: PhaseId(99), runs: 1.0 };
+    let widths = parts.run_lengths.bucket_widths().to_vec();
+    parts.run_lengths = RunTable { bucket_instructions: widths, runs: vec![stray] }.into();
+    assert!(matches!(Model::new(parts), Err(ModelError::OutOfRange { part: "run_lengths.runs", .. })));
+}
+
+#[test]
+fn a_host_that_cannot_see_the_phases_is_refused_naming_the_counters() {
+    let (model, _) = written();
+    let here: BTreeSet<Event> = [Event::Instructions, Event::Cycles, Event::LlcReferences].into();
+    let refused = model.check_host(&here, &MACHINE).expect_err("features are missing");
+    assert!(refused.to_string().contains("kernel_instructions, loads, stores, l1_misses"), "{refused}");
+}
+
+#[test]
+fn another_quantum_or_cache_is_refused_and_an_unknown_cache_is_not() {
+    let (model, _) = written();
+    let events = Event::ALL.into();
+    assert_eq!(model.check_host(&events, &MACHINE), Ok(()));
+    assert_eq!(model.check_host(&events, &Machine { llc_bytes: None, ..MACHINE }), Ok(()));
+    let slower = Machine { quantum_nanoseconds: 7, ..MACHINE };
+    assert_eq!(model.check_host(&events, &slower), Err(ModelError::Quantum { trained: 5_000_000, here: 7 }));
+    let larger = Machine { llc_bytes: Some(2 << 20), ..MACHINE };
+    assert_eq!(model.check_host(&events, &larger), Err(ModelError::LlcSize { trained: 1 << 20, here: 2 << 20 }));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn a_number_that_is_not_finite_is_refused_wherever_it_stands(place in 0usize..6, bad in prop::sample::select(
+        vec![f64::NAN, f64::INFINITY, f64::NEG_INFINITY]
+    )) {
+        let (model, _) = written();
+        let mut parts = model.parts().clone();
+        match place {
+            0 => parts.phases.centroids[0][0] = bad,
+            1 => parts.phases.radii[0] = bad,
+            2 => parts.transitions.0[0][0] = bad,
+            3 => parts.pressures[0].stall_share = bad,
+            4 => parts.contention.memory_bytes_per_cycle = Some(bad),
+            _ => parts.phases.scale.mean[0] = bad,
+        }
+        let refused = matches!(Model::new(parts), Err(ModelError::OutOfRange { .. }));
+        prop_assert!(refused);
+    }
+}
