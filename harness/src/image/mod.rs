@@ -66,7 +66,7 @@ pub enum ImageError {
         path: PathBuf,
     },
     /// Somebody asked to stop.
-    #[error(transparent)]
+    #[error("failed to build the guest image")]
     Interrupted(#[from] Interrupted),
 }
 
