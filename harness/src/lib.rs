@@ -19,6 +19,8 @@ pub mod journal;
 
 pub mod mix;
 
+pub mod testbed;
+
 pub mod trace;
 
 pub mod control;

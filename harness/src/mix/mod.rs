@@ -58,9 +58,6 @@ pub struct MixGuest {
     pub vcpus: u32,
 }
 
-/// Memory of the host that an emulated guest costs beyond its own, in MiB: QEMU with its translated code.
-pub const EMULATION_OVERHEAD_MIB: u64 = 64;
-
 impl Mix {
     /// Reads and checks the mix at `file`, with the programs of `catalogue`.
     pub fn read(file: &Path, catalogue: &Catalogue) -> Result<Self, InputError> {
@@ -116,27 +113,6 @@ impl Mix {
             guests: (0..).map(GuestId).zip(self.guests.iter().map(guest)).collect(),
             revision: env!("CARGO_PKG_VERSION").to_owned(),
         }
-    }
-
-    /// Whether the emulated host can run this, with `available_mib` of memory free.
-    pub fn check_for_emulation(&self, available_mib: u64) -> Result<(), InputError> {
-        for (index, guest) in self.guests.iter().enumerate() {
-            if guest.vcpus != 1 {
-                let problem = format!("{} vCPUs on the emulated host, where a guest has exactly 1", guest.vcpus);
-                let remedy = "give vcpus = 1: vCPUs of one guest wait for each other inside QEMU, and would deadlock \
-                              with the barrier that keeps guests in step";
-                return Err(InputError::new(problem, remedy).at(format!("guest[{index}].vcpus")).in_file(&self.file));
-            }
-        }
-        let needed: u64 = self.guests.iter().map(|guest| u64::from(guest.memory_mib) + EMULATION_OVERHEAD_MIB).sum();
-        if needed > available_mib {
-            let guests = self.guests.len();
-            let problem =
-                format!("{guests} guests need {needed} MiB of memory, and this machine has {available_mib} MiB free");
-            let remedy = "give smaller memory_mib, or fewer guests";
-            return Err(InputError::new(problem, remedy).at("guest").in_file(&self.file));
-        }
-        Ok(())
     }
 }
 

@@ -96,25 +96,6 @@ fn a_domain_must_exist_and_have_room() {
 }
 
 #[test]
-fn several_vcpus_are_refused_on_the_emulated_host_with_the_reason() {
-    let mix = parse(&format!("{HEAD}{}", guest("a", "vcpus = 2"))).expect("other hosts can");
-    let complaint = mix.check_for_emulation(100_000).expect_err("two vCPUs").to_string();
-    assert!(complaint.starts_with("mix.toml: guest[0].vcpus: 2 vCPUs on the emulated host"), "{complaint}");
-    assert!(complaint.contains("wait for each other"), "{complaint}");
-}
-
-#[test]
-fn more_memory_than_there_is_is_refused() {
-    let mix = parse(&format!("{HEAD}{}", guest("a", "memory_mib = 4096"))).expect("sound");
-    assert_eq!(mix.check_for_emulation(4160), Ok(()));
-    assert_eq!(
-        mix.check_for_emulation(4159).expect_err("too much").to_string(),
-        "mix.toml: guest: 1 guests need 4160 MiB of memory, and this machine has 4159 MiB free; \
-         give smaller memory_mib, or fewer guests"
-    );
-}
-
-#[test]
 fn a_quantum_is_whole_epochs_and_whole_nanoseconds() {
     let with = |cycles: &str| parse(&format!("{}{}", HEAD.replace("10_000_000", cycles), guest("a", "")));
     assert_eq!(

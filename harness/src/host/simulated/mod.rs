@@ -5,9 +5,9 @@
 //! phases at the quantum's start. Progress is in instructions, so interference stretches a phase in time, not in work.
 //! The same script, seed and requests give the same samples, bit for bit.
 //!
-//! [`script`] holds what is played, [`progress`] one vCPU's way through it, [`casting`] makes a script of a mix.
+//! [`script`] holds what is played, [`progress`] one vCPU's way through it. Making a script of a mix is the test bed's
+//! business.
 
-pub mod casting;
 mod progress;
 pub mod script;
 

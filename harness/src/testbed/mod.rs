@@ -1,0 +1,171 @@
+//! Test beds: hosts whose guests we launch ourselves, from a mix. The emulated host needs an image and a plugin, the
+//! simulated one nothing.
+//!
+//! A bed is prepared once and launches any number of mixes, each from the same state. What a launched host does is
+//! behind [`Host`]; nothing above needs to know which bed it came from.
+
+mod casting;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use machine::spec::{Cpu, Machine};
+use predictor::topology::DomainId;
+
+use crate::host::Host;
+use crate::host::emulated::{self, BootFiles, EmulatedHost, GuestPlan, LaunchError, Setup};
+use crate::host::simulated::SimulatedHost;
+use crate::host::simulated::script::ScriptError;
+use crate::image::{Cache, Image, ImageError};
+use crate::input::InputError;
+use crate::interrupt::Interrupt;
+use crate::mix::Mix;
+
+/// A kind of host that a test bed launches guests on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BedKind {
+    /// Linux guests in QEMU on the emulated machine.
+    Emulated,
+    /// Scripted phases in place of programs; its figures mean nothing, but it takes milliseconds.
+    Simulated,
+}
+
+impl BedKind {
+    /// The name used in files and messages.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            BedKind::Emulated => "emulated",
+            BedKind::Simulated => "simulated",
+        }
+    }
+
+    /// Whether a host of this kind can run `mix` on this machine now. Costs nothing: ask before anything is prepared.
+    pub fn check(self, mix: &Mix) -> Result<(), InputError> {
+        match self {
+            BedKind::Emulated => {
+                emulated::check(&mix.machine, &plans(mix)).map_err(|mistake| mistake.in_file(&mix.file))
+            }
+            BedKind::Simulated => Ok(()),
+        }
+    }
+}
+
+/// Why guests could not be launched.
+#[derive(Debug, thiserror::Error)]
+pub enum BedError {
+    /// What was asked for cannot be.
+    #[error("failed to prepare the test bed")]
+    Input(#[from] InputError),
+    /// There is no image to boot.
+    #[error("failed to prepare the guest image")]
+    Image(#[from] ImageError),
+    /// The emulated host did not come up.
+    #[error("failed to start the emulated host")]
+    Emulated(#[from] LaunchError),
+    /// The mix makes no script.
+    #[error("failed to start the simulated host")]
+    Simulated(#[from] ScriptError),
+}
+
+/// Where guests can be launched.
+#[derive(Debug)]
+pub struct TestBed(Prepared);
+
+#[derive(Debug)]
+enum Prepared {
+    Emulated { boot: BootFiles, cache: PathBuf },
+    Simulated,
+}
+
+impl TestBed {
+    /// Prepares a bed: for the emulated host the guest image is made ready in `cache` (by default the user's), which
+    /// takes minutes the first time. `progress` hears what is being done.
+    pub fn prepare(
+        kind: BedKind,
+        cache: Option<&Path>,
+        interrupt: &Interrupt,
+        progress: &(dyn Fn(&str) + Sync),
+    ) -> Result<Self, BedError> {
+        if kind == BedKind::Simulated {
+            return Ok(Self(Prepared::Simulated));
+        }
+        let folder = match cache {
+            Some(folder) => folder.to_owned(),
+            None => Cache::default_folder()?,
+        };
+        let cache = Cache::open(folder)?;
+        let image = Image::ensure(&cache, interrupt, &mut |line| progress(line))?;
+        let Image { kernel, initramfs, rootfs, digest, .. } = image;
+        let boot = BootFiles { kernel, initramfs, rootfs, digest };
+        Ok(Self(Prepared::Emulated { boot, cache: cache.folder().to_owned() }))
+    }
+
+    /// The kind of its hosts.
+    #[must_use]
+    pub const fn kind(&self) -> BedKind {
+        match self.0 {
+            Prepared::Emulated { .. } => BedKind::Emulated,
+            Prepared::Simulated => BedKind::Simulated,
+        }
+    }
+
+    /// What the guests boot, where they boot anything.
+    #[must_use]
+    pub const fn boot_files(&self) -> Option<&BootFiles> {
+        match &self.0 {
+            Prepared::Emulated { boot, .. } => Some(boot),
+            Prepared::Simulated => None,
+        }
+    }
+
+    /// Launches the guests of `mix`, each at the begin of its program; no time has passed for them yet. If a guest
+    /// fails, its console log is kept in `consoles`, if given.
+    pub fn launch(
+        &self,
+        mix: &Mix,
+        consoles: Option<&Path>,
+        interrupt: &Interrupt,
+        progress: &(dyn Fn(&str) + Sync),
+    ) -> Result<Box<dyn Host>, BedError> {
+        match &self.0 {
+            Prepared::Emulated { boot, cache } => {
+                let guests = plans(mix);
+                let (machine, seed) = (&mix.machine, mix.seed);
+                let setup = Setup { machine, guests: &guests, boot, cache, seed, consoles, progress };
+                let host = EmulatedHost::launch(&setup, interrupt);
+                Ok(Box::new(host.map_err(|error| in_file(error, &mix.file))?))
+            }
+            Prepared::Simulated => Ok(Box::new(SimulatedHost::new(casting::script(mix), mix.seed)?)),
+        }
+    }
+}
+
+fn in_file(error: LaunchError, file: &Path) -> BedError {
+    match error {
+        LaunchError::Input(mistake) => BedError::Input(mistake.in_file(file)),
+        error => BedError::Emulated(error),
+    }
+}
+
+/// The guests as the emulated host wants them: each on the first CPU of its LLC domain that is free.
+fn plans(mix: &Mix) -> Vec<GuestPlan> {
+    let mut free = free_cpus(&mix.machine);
+    let plan = |guest: &crate::mix::MixGuest| GuestPlan {
+        name: guest.name.clone(),
+        launch: guest.launch.clone(),
+        memory_mib: guest.memory_mib,
+        vcpus: guest.vcpus,
+        // A checked mix has a CPU for each vCPU; the host itself refuses a CPU that does not exist.
+        cpu: free.get_mut(&guest.domain).and_then(Iterator::next).unwrap_or(Cpu(u32::MAX)),
+    };
+    mix.guests.iter().map(plan).collect()
+}
+
+fn free_cpus(machine: &Machine) -> BTreeMap<DomainId, std::vec::IntoIter<Cpu>> {
+    machine.domains().into_iter().map(|(domain, cpus)| (DomainId(domain.0), cpus.into_iter())).collect()
+}
+
+#[cfg(test)]
+mod tests;
