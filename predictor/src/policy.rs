@@ -1,6 +1,6 @@
 //! What to do each quantum: observe samples, decide moves, say why.
 //!
-//! Owns the state kept for each vCPU ([`watch`]) and the reasons given ([`rationale`]). Watching a host and carrying
+//! Owns the state kept for each vCPU (`watch`) and the reasons given ([`rationale`]). Watching a host and carrying
 //! decisions out is the harness's business.
 //!
 //! # The policies
