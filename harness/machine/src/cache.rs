@@ -18,11 +18,13 @@ pub struct Line(pub u64);
 
 impl Line {
     /// The line that holds the byte at `address`.
+    #[inline(always)]
     #[must_use]
     pub const fn of(address: u64) -> Self {
         Self(address / LINE_BYTES)
     }
 
+    #[inline(always)]
     const fn word(self) -> u64 {
         self.0 << FLAG_BITS | VALID
     }
@@ -38,6 +40,7 @@ pub enum Direction {
 }
 
 impl Direction {
+    #[inline(always)]
     const fn flag(self) -> u64 {
         match self {
             Direction::Read => 0,
@@ -59,20 +62,36 @@ pub enum Outcome {
 }
 
 /// Accesses `line` in the set that holds it; on a miss it takes the place of the least recently used one.
+#[inline]
 pub fn access(set: &mut [u64], line: Line, direction: Direction) -> Outcome {
     let wanted = line.word();
-    if let Some(way) = set.iter().position(|word| word & !DIRTY == wanted) {
-        let word = set[way] | direction.flag();
-        set.copy_within(..way, 1);
-        set[0] = word;
+    // One pass: every word moves back by one until the wanted one, or the last, has left its place.
+    let mut carried = wanted | direction.flag();
+    let mut found = false;
+    for word in &mut *set {
+        std::mem::swap(word, &mut carried);
+        if carried & !DIRTY == wanted {
+            found = true;
+            break;
+        }
+    }
+    if found {
+        set[0] |= carried & DIRTY;
         return Outcome::Hit;
     }
-    let last = set.len() - 1;
-    let victim = set[last];
-    set.copy_within(..last, 1);
-    set[0] = wanted | direction.flag();
-    let dirty = victim & (VALID | DIRTY) == VALID | DIRTY;
-    Outcome::Miss { dirty_victim: dirty.then_some(Line(victim >> FLAG_BITS)) }
+    let dirty = carried & DIRTY != 0;
+    Outcome::Miss { dirty_victim: dirty.then_some(Line(carried >> FLAG_BITS)) }
+}
+
+/// Puts `first` before the others and answers the last, which drops out. The slices are a few words long: a loop beats
+/// a call that moves memory.
+#[inline(always)]
+fn push_front<T: Copy>(slice: &mut [T], first: T) -> T {
+    let mut carried = first;
+    for place in slice {
+        std::mem::swap(place, &mut carried);
+    }
+    carried
 }
 
 /// The words of the set numbered `set`.
@@ -96,6 +115,7 @@ impl PrivateCache {
     }
 
     /// Accesses `line`.
+    #[inline]
     pub fn access(&mut self, line: Line, direction: Direction) -> Outcome {
         let set = (line.0 & self.set_mask) as usize;
         access(set_of(&mut self.words, self.ways, set), line, direction)
@@ -157,29 +177,25 @@ impl FirstLevel {
     }
 
     /// Accesses `line` if it is there; `false`, and nothing changes, if it is not.
+    #[inline]
     pub fn hit(&mut self, line: Line, direction: Direction) -> bool {
         let at = ((line.0 & self.set_mask) as usize) << self.stride_bits;
         let set = &mut self.words[at..][..self.ways];
         let Some(way) = set.iter().position(|word| word & !DIRTY == line.word()) else { return false };
         let word = set[way] | direction.flag();
-        set.copy_within(..way, 1);
-        set[0] = word;
-        let physical = &mut self.physical[at..][..self.ways];
-        physical[..=way].rotate_right(1);
+        push_front(&mut set[..=way], word);
+        let physical = &mut self.physical[at..][..=way];
+        push_front(physical, physical[way]);
         true
     }
 
     /// Brings in a line that is not there; answers the physical line of a dirty one that was dropped.
+    #[inline]
     pub fn fill(&mut self, line: Line, physical_line: Line, direction: Direction) -> Option<Line> {
         let at = ((line.0 & self.set_mask) as usize) << self.stride_bits;
-        let (set, physical) = (&mut self.words[at..][..self.ways], &mut self.physical[at..][..self.ways]);
-        let last = self.ways - 1;
-        let victim = (set[last] & DIRTY != 0).then_some(physical[last]);
-        set.copy_within(..last, 1);
-        physical.copy_within(..last, 1);
-        set[0] = line.word() | direction.flag();
-        physical[0] = physical_line;
-        victim
+        let dropped = push_front(&mut self.words[at..][..self.ways], line.word() | direction.flag());
+        let victim = push_front(&mut self.physical[at..][..self.ways], physical_line);
+        (dropped & DIRTY != 0).then_some(victim)
     }
 
     /// Empties the cache and hands every dirty line's physical line to `written_out`.
@@ -202,8 +218,16 @@ impl FirstLevel {
 pub struct SharedIndex {
     ways: usize,
     set_mask: u64,
-    owner: Option<u64>,
-    seed: u64,
+    owner: Option<Owner>,
+}
+
+/// Whose lines they are.
+#[derive(Debug, Clone, Copy)]
+struct Owner {
+    /// Told apart in a line's name.
+    prefix: u64,
+    /// Told apart in the choice of page colours.
+    salt: u64,
 }
 
 const LINES_PER_PAGE_BITS: u32 = 6;
@@ -214,24 +238,26 @@ impl SharedIndex {
     /// Random page colours, told apart by slot.
     #[must_use]
     pub fn coloured(spec: CacheSpec, slot: u32, seed: u64) -> Self {
-        Self { ways: spec.ways, set_mask: spec.sets as u64 - 1, owner: Some(slot.into()), seed }
+        let slot = u64::from(slot);
+        let owner = Owner { prefix: slot << PHYSICAL_LINE_BITS, salt: scramble(scramble(seed) ^ slot) };
+        Self { ways: spec.ways, set_mask: spec.sets as u64 - 1, owner: Some(owner) }
     }
 
     /// Indexed by the line's low bits: for comparison with simulators that do so.
     #[must_use]
     pub fn plain(spec: CacheSpec) -> Self {
-        Self { ways: spec.ways, set_mask: spec.sets as u64 - 1, owner: None, seed: 0 }
+        Self { ways: spec.ways, set_mask: spec.sets as u64 - 1, owner: None }
     }
 
     /// Accesses a physical line in the LLC whose tags are `tags`.
+    #[inline]
     pub fn access(&self, tags: &mut [u64], physical: Line, direction: Direction) -> Outcome {
         let (set, line) = match self.owner {
             None => (physical.0, physical),
-            Some(slot) => {
-                let page = physical.0 >> LINES_PER_PAGE_BITS;
-                let colour = scramble(self.seed ^ scramble(slot << PHYSICAL_LINE_BITS | page));
+            Some(Owner { prefix, salt }) => {
+                let colour = scramble(salt ^ physical.0 >> LINES_PER_PAGE_BITS);
                 let in_page = physical.0 & ((1 << LINES_PER_PAGE_BITS) - 1);
-                (colour << LINES_PER_PAGE_BITS | in_page, Line(slot << PHYSICAL_LINE_BITS | physical.0))
+                (colour << LINES_PER_PAGE_BITS | in_page, Line(prefix | physical.0))
             }
         };
         access(set_of(tags, self.ways, (set & self.set_mask) as usize), line, direction)

@@ -87,9 +87,12 @@ pub struct Pipeline {
     offset_ticks: u64,
     /// When each miss register is free again.
     free_at: Vec<u64>,
-    /// Loads in program order that may still hold up retirement: position and completion.
+    /// Loads in program order that will hold up retirement: where the window behind each is full, and its completion.
     unretired: VecDeque<(u64, u64)>,
+    /// The first of these places; `u64::MAX` if there is none.
+    window_full_at: u64,
     ready: [u64; REGISTERS],
+    next_ready: [u64; REGISTERS],
     pending_registers: u64,
     loaded: [u64; LOAD_SLOTS],
     pending_loads: u64,
@@ -106,7 +109,9 @@ impl Pipeline {
             offset_ticks: 0,
             free_at: vec![0; core.miss_registers as usize],
             unretired: VecDeque::new(),
+            window_full_at: u64::MAX,
             ready: [0; REGISTERS],
+            next_ready: [0; REGISTERS],
             pending_registers: 0,
             loaded: [0; LOAD_SLOTS],
             pending_loads: 0,
@@ -114,6 +119,7 @@ impl Pipeline {
     }
 
     /// The time at which the core comes to `position`, as far as stalls are known.
+    #[inline(always)]
     #[must_use]
     pub const fn clock(&self, position: u64) -> u64 {
         position * self.ticks_per_instruction + self.stall_ticks + self.offset_ticks
@@ -129,30 +135,38 @@ impl Pipeline {
     pub fn skip(&mut self, ticks: u64) {
         self.offset_ticks += ticks;
         self.unretired.clear();
+        self.window_full_at = u64::MAX;
         (self.pending_registers, self.pending_loads) = (0, 0);
     }
 
     /// Brings stalls up to date for a core that has come to `position`.
+    #[inline]
     pub fn retire(&mut self, position: u64) {
-        while let Some(&(load, complete)) = self.unretired.front() {
-            let full = load + self.window;
-            // A load that is complete by now held nobody up, unless the window filled before.
-            if full > position {
-                if complete > self.clock(position) {
-                    return;
-                }
-            } else {
-                self.stall_ticks += complete.saturating_sub(self.clock(full));
-            }
-            self.unretired.pop_front();
+        while self.window_full_at <= position {
+            self.stall_on_oldest();
         }
     }
 
+    fn stall_on_oldest(&mut self) {
+        if let Some((full, complete)) = self.unretired.pop_front() {
+            self.stall_ticks += complete.saturating_sub(self.clock(full));
+        }
+        self.window_full_at = self.unretired.front().map_or(u64::MAX, |(full, _)| *full);
+    }
+
     /// A load at `position` that leaves the L1 and takes `latency_ticks`; the value arrives in `slot`.
+    #[inline]
     pub fn load(&mut self, position: u64, slot: Option<u8>, address: Dependences, latency_ticks: u64) -> Flight {
         self.retire(position);
         let flight = self.issue(self.clock(position).max(self.known(address)), latency_ticks);
-        self.unretired.push_back((position, flight.complete_ticks));
+        // Stalls only ever move the clock on: a load that is there before its window fills will hold nobody up.
+        let full = position + self.window;
+        if flight.complete_ticks > self.clock(full) {
+            if self.unretired.is_empty() {
+                self.window_full_at = full;
+            }
+            self.unretired.push_back((full, flight.complete_ticks));
+        }
         if let Some(slot) = slot {
             let bit = 1 << slot;
             let earlier = if self.pending_loads & bit == 0 { 0 } else { self.loaded[usize::from(slot)] };
@@ -163,6 +177,7 @@ impl Pipeline {
     }
 
     /// A store at `position` that leaves the L1 and takes `latency_ticks`.
+    #[inline]
     pub fn store(&mut self, position: u64, address: Dependences, latency_ticks: u64) -> Flight {
         self.retire(position);
         let free = self.free_at.iter().copied().min().unwrap_or_default();
@@ -171,33 +186,34 @@ impl Pipeline {
     }
 
     /// The block that loaded into slots is over: its registers wait for what `outputs` says. Brings stalls up to date.
+    #[inline]
     pub fn end_block(&mut self, position: u64, outputs: &[(u8, Dependences)]) {
         self.retire(position);
-        let now = self.clock(position);
-        if self.pending_loads | self.pending_registers != 0 {
-            let before = (self.ready, self.pending_registers);
-            for &(register, needs) in outputs {
-                let (mut at, bit) = (0, 1u64 << register);
-                for index in bits(needs.registers & before.1) {
-                    at = at.max(before.0[index]);
-                }
-                for slot in bits(needs.loads & self.pending_loads) {
-                    at = at.max(self.loaded[slot]);
-                }
-                self.ready[usize::from(register)] = at;
-                if at > now {
-                    self.pending_registers |= bit;
-                } else {
-                    self.pending_registers &= !bit;
-                }
-            }
-            for register in bits(self.pending_registers) {
-                if self.ready[register] <= now {
-                    self.pending_registers &= !(1 << register);
-                }
-            }
-            self.pending_loads = 0;
+        if self.pending_loads | self.pending_registers == 0 {
+            return;
         }
+        let now = self.clock(position);
+        let (mut waiting, mut settled) = (0u64, 0u64);
+        for &(register, needs) in outputs {
+            let at = self.known(needs);
+            if at > now {
+                // Set aside, since later outputs ask for values at the block's start.
+                self.next_ready[usize::from(register)] = at;
+                waiting |= 1 << register;
+            } else {
+                settled |= 1 << register;
+            }
+        }
+        for register in bits(waiting) {
+            self.ready[register] = self.next_ready[register];
+        }
+        self.pending_registers = self.pending_registers & !settled | waiting;
+        for register in bits(self.pending_registers & !waiting) {
+            if self.ready[register] <= now {
+                self.pending_registers &= !(1 << register);
+            }
+        }
+        self.pending_loads = 0;
     }
 
     /// The first position at which [`Pipeline::end_block`] has something to do, given that the caller wants to hear at
@@ -209,21 +225,27 @@ impl Pipeline {
         }
         let left = deadline_ticks.saturating_sub(self.stall_ticks + self.offset_ticks);
         let deadline = left.div_ceil(self.ticks_per_instruction);
-        self.unretired.front().map_or(deadline, |(load, _)| deadline.min(load + self.window))
+        deadline.min(self.window_full_at)
     }
 
-    /// When an address that waits for `needs` is known; 0 if it waits for nothing.
+    /// When a value that waits for `needs` is known; 0 if it waits for nothing.
+    #[inline]
     fn known(&self, needs: Dependences) -> u64 {
-        let registers = bits(needs.registers & self.pending_registers).map(|index| self.ready[index]);
-        let loads = bits(needs.loads & self.pending_loads).map(|slot| self.loaded[slot]);
-        registers.chain(loads).max().unwrap_or_default()
+        let mut at = 0;
+        for register in bits(needs.registers & self.pending_registers) {
+            at = at.max(self.ready[register]);
+        }
+        for slot in bits(needs.loads & self.pending_loads) {
+            at = at.max(self.loaded[slot]);
+        }
+        at
     }
 
     /// Takes a miss register for an access that could start at `wanted`: of those that are free by then the one that
     /// was busy longest, so that a chase keeps to one and leaves the others alone; else the first to be free.
     fn issue(&mut self, wanted: u64, latency_ticks: u64) -> Flight {
         // Ordered so: free in time before too late; in time the latest first; too late the earliest first.
-        let preference = |free: u64| if free <= wanted { (0, wanted - free) } else { (1, free - wanted) };
+        let preference = |free: u64| if free <= wanted { wanted - free } else { 1 << 63 | (free - wanted) };
         let register = self.free_at.iter_mut().min_by_key(|free| preference(**free));
         let register = register.expect("a checked core has at least one miss register");
         let issue_ticks = wanted.max(*register);
@@ -233,6 +255,7 @@ impl Pipeline {
 }
 
 /// The places of the bits that are set.
+#[inline(always)]
 fn bits(mut set: u64) -> impl Iterator<Item = usize> {
     std::iter::from_fn(move || {
         let place = set.trailing_zeros();

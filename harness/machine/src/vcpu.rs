@@ -17,8 +17,8 @@ use crate::pipeline::{Dependences, Flight, Pipeline, TICKS_PER_CYCLE, ticks};
 use crate::seat::Turn;
 use crate::spec::{LINE_BYTES, Machine};
 
-/// Bytes from which on an access may reach into the next line: none is wider than 8 bytes.
-const LAST_SAFE_OFFSET: u64 = LINE_BYTES - 8;
+/// The last place in a line at which any access ends in the same line: QEMU makes none wider than 8 bytes.
+const WIDEST_SAFE: u64 = LINE_BYTES - 8;
 
 /// What is known of a block of instructions before it runs.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -188,25 +188,33 @@ impl Vcpu {
         self.block = block;
     }
 
-    /// Counts a load; `true` if it is served by the L1 in the usual way and nothing more is to be done.
+    /// Counts a load; `true` if it is served by the L1 in the usual way and nothing more is to be done. `LAST_SAFE` is
+    /// the last place in a line at which an access of its width ends in the same line.
     #[inline(always)]
     #[must_use]
-    pub fn read_hits(&mut self, address: u64) -> bool {
+    pub fn read_hits<const LAST_SAFE: u64>(&mut self, address: u64) -> bool {
         self.loads += 1;
-        self.l1.is_most_recent(Line::of(address)) && address % LINE_BYTES <= LAST_SAFE_OFFSET
+        self.l1.is_most_recent(Line::of(address)) && address % LINE_BYTES <= LAST_SAFE
     }
 
-    /// Counts a store; `true` if it is served by the L1 in the usual way and nothing more is to be done.
+    /// Counts a store; otherwise as [`Vcpu::read_hits`].
     #[inline(always)]
     #[must_use]
-    pub fn write_hits(&mut self, address: u64) -> bool {
+    pub fn write_hits<const LAST_SAFE: u64>(&mut self, address: u64) -> bool {
         self.stores += 1;
-        self.l1.dirtied_most_recent(Line::of(address)) && address % LINE_BYTES <= LAST_SAFE_OFFSET
+        self.l1.dirtied_most_recent(Line::of(address)) && address % LINE_BYTES <= LAST_SAFE
     }
 
-    /// Serves an access that [`Vcpu::read_hits`] or [`Vcpu::write_hits`] did not. `bytes` is asked only near a line's
-    /// end; `translate` gives the physical address behind a virtual one, `None` where there is no memory; `llc` are
-    /// the tags of the domain's LLC. An access across two lines counts one miss at most.
+    /// Whether an access that [`Vcpu::read_hits`] or [`Vcpu::write_hits`] did not serve hits the L1 all the same, in
+    /// one line. If not, [`Vcpu::access`] has to serve it.
+    #[inline]
+    pub fn hits_first_level(&mut self, address: u64, direction: Direction) -> bool {
+        address % LINE_BYTES <= WIDEST_SAFE && self.l1.hit(Line::of(address), direction)
+    }
+
+    /// Serves an access in full. `bytes` is asked only near a line's end; `translate` gives the physical address behind
+    /// a virtual one, `None` where there is no memory; `llc` are the tags of the domain's LLC. An access across two
+    /// lines counts one miss at most.
     pub fn access(
         &mut self,
         address: u64,
@@ -218,7 +226,7 @@ impl Vcpu {
     ) {
         let line = Line::of(address);
         let mut missed = self.touch(line, address, direction, site, &translate, llc);
-        if address % LINE_BYTES > LAST_SAFE_OFFSET {
+        if address % LINE_BYTES > WIDEST_SAFE {
             let last = address.wrapping_add(bytes() - 1);
             if Line::of(last) != line {
                 missed |= self.touch(Line::of(last), last, direction, site, &translate, llc);
@@ -327,7 +335,8 @@ impl Vcpu {
         if from_memory {
             self.overlap.add(flight);
         }
-        self.next_event = self.pipeline.next_event(self.epoch_end_ticks);
+        // Somebody may wait for this, or time may have passed: the next block's start will see.
+        self.next_event = 0;
         true
     }
 

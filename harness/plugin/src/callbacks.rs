@@ -68,8 +68,9 @@ pub(crate) unsafe fn wait_for_begin(waiting: Waiting) {
 /// # Safety
 /// On the vCPU's thread, or before it runs.
 pub(crate) unsafe fn begin() {
+    let waiting = &raw mut WAITING;
     // SAFETY: as promised to us.
-    let waiting = unsafe { (*&raw mut WAITING).take() };
+    let waiting = unsafe { (*waiting).take() };
     let Some(Waiting { mut seat, addresses }) = waiting else { return };
     let Some(turn) = seat.join() else { return };
     let indexing = match addresses {
@@ -97,16 +98,16 @@ pub(crate) unsafe fn stop() {
 /// As [`running`].
 pub(crate) unsafe fn refuse(message: &str) {
     eprintln!("phasecast plugin: {message}");
+    let waiting = &raw mut WAITING;
     // SAFETY: as promised to us.
     unsafe {
         if let Some(running) = running() {
             running.seat.fail(message);
         }
-        if let Some(waiting) = &*&raw const WAITING {
+        if let Some(waiting) = (*waiting).take() {
             waiting.seat.fail(message);
         }
         stop();
-        WAITING = None;
     }
 }
 
@@ -140,24 +141,36 @@ pub(crate) unsafe extern "C" fn on_block(_vcpu: c_uint, block: *mut c_void) {
     running.vcpu.start_block(unsafe { &*block.cast::<Block>() });
 }
 
-pub(crate) unsafe extern "C" fn on_load(_vcpu: c_uint, info: qemu_plugin_meminfo_t, address: u64, site: *mut c_void) {
+/// `LAST_SAFE` is the last place in a line at which an access as wide as this instruction's ends in the same line.
+pub(crate) unsafe extern "C" fn on_load<const LAST_SAFE: u64>(
+    _vcpu: c_uint,
+    info: qemu_plugin_meminfo_t,
+    address: u64,
+    site: *mut c_void,
+) {
     // SAFETY: on the vCPU's thread; the answer ends with this call.
     let Some(running) = (unsafe { running() }) else { return };
-    if !running.vcpu.read_hits(address) {
-        access(running, info, address, Direction::Read, site);
+    if !running.vcpu.read_hits::<LAST_SAFE>(address) {
+        unusual(running, info, address, Direction::Read, site);
     }
 }
 
-pub(crate) unsafe extern "C" fn on_store(_vcpu: c_uint, info: qemu_plugin_meminfo_t, address: u64, site: *mut c_void) {
+/// As [`on_load`].
+pub(crate) unsafe extern "C" fn on_store<const LAST_SAFE: u64>(
+    _vcpu: c_uint,
+    info: qemu_plugin_meminfo_t,
+    address: u64,
+    site: *mut c_void,
+) {
     // SAFETY: on the vCPU's thread; the answer ends with this call.
     let Some(running) = (unsafe { running() }) else { return };
-    if !running.vcpu.write_hits(address) {
-        access(running, info, address, Direction::Write, site);
+    if !running.vcpu.write_hits::<LAST_SAFE>(address) {
+        unusual(running, info, address, Direction::Write, site);
     }
 }
 
 /// For an instruction that does both: two accesses of it call this.
-pub(crate) unsafe extern "C" fn on_load_or_store(
+pub(crate) unsafe extern "C" fn on_load_or_store<const LAST_SAFE: u64>(
     vcpu: c_uint,
     info: qemu_plugin_meminfo_t,
     address: u64,
@@ -166,10 +179,17 @@ pub(crate) unsafe extern "C" fn on_load_or_store(
     // SAFETY: `info` is of the access this callback is about, and all else is passed on as QEMU gave it.
     unsafe {
         if qemu_plugin_mem_is_store(info) {
-            on_store(vcpu, info, address, site);
+            on_store::<LAST_SAFE>(vcpu, info, address, site);
         } else {
-            on_load(vcpu, info, address, site);
+            on_load::<LAST_SAFE>(vcpu, info, address, site);
         }
+    }
+}
+
+#[inline(never)]
+fn unusual(running: &mut Running, info: qemu_plugin_meminfo_t, address: u64, direction: Direction, site: *mut c_void) {
+    if !running.vcpu.hits_first_level(address, direction) {
+        access(running, info, address, direction, site);
     }
 }
 

@@ -15,7 +15,7 @@ use qemu_plugin_sys::{
     qemu_plugin_mem_rw, qemu_plugin_register_atexit_cb, qemu_plugin_register_vcpu_init_cb,
     qemu_plugin_register_vcpu_insn_exec_cb, qemu_plugin_register_vcpu_mem_cb, qemu_plugin_register_vcpu_tb_exec_cb,
     qemu_plugin_register_vcpu_tb_trans_cb, qemu_plugin_tb, qemu_plugin_tb_get_insn, qemu_plugin_tb_n_insns,
-    qemu_plugin_tb_vaddr,
+    qemu_plugin_tb_vaddr, qemu_plugin_vcpu_mem_cb_t,
 };
 
 use crate::arguments::{Arguments, parse};
@@ -24,7 +24,7 @@ use crate::callbacks::{
     wait_for_begin,
 };
 use crate::report;
-use crate::translation::{Blocks, SpecialSite, Translated};
+use crate::translation::{Blocks, MemorySite, SpecialSite, Translated};
 
 /// The API this was built against, which QEMU compares with its own.
 #[unsafe(no_mangle)]
@@ -56,8 +56,12 @@ pub unsafe extern "C" fn qemu_plugin_install(
         (words, &*info)
     };
     let words: Vec<&str> = words.iter().map(AsRef::as_ref).collect();
-    // SAFETY: the union's only member is filled in under full-system emulation.
-    let vcpus = info.system_emulation.then(|| unsafe { info.__bindgen_anon_1.system.max_vcpus });
+    let vcpus = if info.system_emulation {
+        // SAFETY: the union's only member is filled in under full-system emulation.
+        Some(unsafe { info.__bindgen_anon_1.system.max_vcpus })
+    } else {
+        None
+    };
     match parse(words).and_then(|arguments| prepare(&arguments, vcpus)) {
         Ok(()) => {
             // SAFETY: the functions have the types that QEMU expects.
@@ -123,6 +127,7 @@ unsafe extern "C" fn on_vcpu(_id: qemu_plugin_id_t, vcpu: c_uint) {
 }
 
 unsafe extern "C" fn on_translation(_id: qemu_plugin_id_t, tb: *mut qemu_plugin_tb) {
+    let blocks = &raw mut BLOCKS;
     // SAFETY: QEMU translates under its own lock and keeps `tb` and its instructions during the call.
     unsafe {
         let count = qemu_plugin_tb_n_insns(tb);
@@ -132,8 +137,26 @@ unsafe extern "C" fn on_translation(_id: qemu_plugin_id_t, tb: *mut qemu_plugin_
                 std::slice::from_raw_parts(qemu_plugin_insn_data(insn).cast::<u8>(), qemu_plugin_insn_size(insn))
             })
             .collect();
-        let blocks = (*&raw mut BLOCKS).get_or_insert_with(Blocks::default);
+        let blocks = (*blocks).get_or_insert_with(Blocks::default);
         instrument(tb, blocks.get(qemu_plugin_tb_vaddr(tb), &bytes));
+    }
+}
+
+/// The callback for an instruction: what can be told before it runs, its direction and width, need not be asked at
+/// every access.
+fn callback_for(site: &MemorySite) -> qemu_plugin_vcpu_mem_cb_t {
+    const fn by_direction<const LAST_SAFE: u64>(site: &MemorySite) -> qemu_plugin_vcpu_mem_cb_t {
+        match (site.loads, site.stores) {
+            (true, false) => Some(on_load::<LAST_SAFE>),
+            (false, true) => Some(on_store::<LAST_SAFE>),
+            _ => Some(on_load_or_store::<LAST_SAFE>),
+        }
+    }
+    match site.bytes {
+        1 => by_direction::<63>(site),
+        2 => by_direction::<62>(site),
+        4 => by_direction::<60>(site),
+        _ => by_direction::<56>(site),
     }
 }
 
@@ -147,12 +170,8 @@ unsafe fn instrument(tb: *mut qemu_plugin_tb, translated: &'static Translated) {
         for site in &translated.sites {
             let insn = qemu_plugin_tb_get_insn(tb, site.access.instruction as usize);
             let data = std::ptr::from_ref::<AccessSite>(&site.access).cast_mut().cast::<c_void>();
-            let callback = match (site.loads, site.stores) {
-                (true, false) => on_load,
-                (false, true) => on_store,
-                _ => on_load_or_store,
-            };
-            qemu_plugin_register_vcpu_mem_cb(insn, Some(callback), NO_REGS, LOADS_AND_STORES, data);
+            let callback = callback_for(site);
+            qemu_plugin_register_vcpu_mem_cb(insn, callback, NO_REGS, LOADS_AND_STORES, data);
         }
         for site in &translated.specials {
             let insn = qemu_plugin_tb_get_insn(tb, site.instruction as usize);
@@ -163,8 +182,9 @@ unsafe fn instrument(tb: *mut qemu_plugin_tb, translated: &'static Translated) {
 }
 
 unsafe extern "C" fn on_exit(_id: qemu_plugin_id_t, _data: *mut c_void) {
+    let report = &raw mut REPORT;
     // SAFETY: the vCPU has ended.
-    let (report, running) = unsafe { ((*&raw mut REPORT).take(), running()) };
+    let (report, running) = unsafe { ((*report).take(), running()) };
     let Some((path, process)) = report else { return };
     // A child that the program forked inherits all this, and is not what was asked about.
     if process != std::process::id() {

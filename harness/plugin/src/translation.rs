@@ -26,6 +26,8 @@ pub(crate) struct MemorySite {
     pub(crate) loads: bool,
     /// Whether it stores.
     pub(crate) stores: bool,
+    /// Bytes it accesses at once, of several operands the most; 0 where the instruction does not say.
+    pub(crate) bytes: u16,
     /// What its accesses wait for, and who waits for them.
     pub(crate) access: AccessSite,
 }
@@ -61,17 +63,20 @@ impl Blocks {
 fn translate(address: u64, instructions: &[&[u8]]) -> Translated {
     let Flow { accesses, outputs, specials } = analyse(address, instructions);
     let mut sites: Vec<MemorySite> = Vec::new();
-    for Access { instruction, load_slot, loads, stores, address, .. } in accesses {
+    for Access { instruction, load_slot, loads, stores, bytes, address } in accesses {
         let instruction = u32::from(instruction);
         // QEMU tells which instruction accesses memory, not which of its operands: they share a site.
         match sites.last_mut().filter(|site| site.access.instruction == instruction) {
             Some(site) => {
                 site.loads |= loads;
                 site.stores |= stores;
+                site.bytes = site.bytes.max(bytes);
                 site.access.address = site.access.address.and(address);
                 site.access.load_slot = site.access.load_slot.or(load_slot);
             }
-            None => sites.push(MemorySite { loads, stores, access: AccessSite { instruction, load_slot, address } }),
+            None => {
+                sites.push(MemorySite { loads, stores, bytes, access: AccessSite { instruction, load_slot, address } })
+            }
         }
     }
     let length = instructions.len() as u32;
