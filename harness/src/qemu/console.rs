@@ -12,7 +12,10 @@ const TAIL_BYTES: i64 = 8192;
 pub(super) fn last_lines(log: &Path) -> Vec<String> {
     let text = tail(log).unwrap_or_default();
     let lines: Vec<String> = text.lines().map(printable).filter(|line| !line.is_empty()).collect();
-    lines[lines.len().saturating_sub(LINES)..].to_vec()
+    // After a panic the kernel writes a trace, longer than what fits: the panic itself says why.
+    let panic = lines.iter().position(|line| line.contains("Kernel panic"));
+    let first = panic.unwrap_or(lines.len()).min(lines.len().saturating_sub(LINES));
+    lines.into_iter().skip(first).take(LINES).collect()
 }
 
 fn tail(log: &Path) -> io::Result<String> {
@@ -41,6 +44,14 @@ mod tests {
         let lines = last_lines(log.path());
         assert_eq!(lines.len(), 10);
         assert_eq!(lines.last().map(String::as_str), Some("[4999] ok"));
+    }
+
+    #[test]
+    fn a_kernels_panic_is_among_the_last_words_however_long_its_trace() {
+        let log = tempfile::NamedTempFile::new().expect("a file");
+        let trace = (0..30).map(|depth| format!("frame {depth}\n")).collect::<String>();
+        std::fs::write(log.path(), format!("init\n[2.8] Kernel panic - not syncing\n{trace}")).expect("written");
+        assert_eq!(last_lines(log.path()).first().map(String::as_str), Some("[2.8] Kernel panic - not syncing"));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! From plans to guests that are restored, paused and ready to go, each in its slot of the segment.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -9,23 +9,11 @@ use workloads::launch::encode_argv;
 
 use super::plan::GuestPlan;
 use super::plugin::PluginMissing;
+use crate::image::Image;
 use crate::input::InputError;
 use crate::interrupt::Interrupt;
 use crate::qemu::snapshot::Snapshots;
 use crate::qemu::{Accelerator, Description, Plugin, Program, Qemu, QemuError, RunFolder, Start};
-
-/// What a guest boots.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BootFiles {
-    /// The kernel.
-    pub kernel: PathBuf,
-    /// The initramfs with the guest's init.
-    pub initramfs: PathBuf,
-    /// The read-only file system of programs.
-    pub rootfs: PathBuf,
-    /// A digest of all three.
-    pub digest: String,
-}
 
 /// Why guests could not be launched.
 #[derive(Debug, thiserror::Error)]
@@ -49,16 +37,20 @@ pub enum LaunchError {
 const KERNEL_WORDS: &str = "console=ttyS0 quiet panic=-1 mitigations=off nokaslr no_timer_check tsc_early_khz=1000000 \
                             lpj=4000000";
 
-fn description(plan: &GuestPlan, boot: &BootFiles) -> Description {
+fn description(plan: &GuestPlan, image: &Image) -> Description {
     Description {
         name: plan.name.clone(),
         accelerator: Accelerator::Tcg,
         memory_mib: plan.memory_mib,
-        kernel: boot.kernel.clone(),
-        initramfs: Some(boot.initramfs.clone()),
-        rootfs: Some(boot.rootfs.clone()),
-        command_line: format!("{KERNEL_WORDS} {}", encode_argv(&plan.launch.argv)),
+        kernel: image.kernel.clone(),
+        initramfs: Some(image.initramfs.clone()),
+        rootfs: Some(image.rootfs.clone()),
+        command_line: command_line(plan),
     }
+}
+
+fn command_line(plan: &GuestPlan) -> String {
+    format!("{KERNEL_WORDS} {}", encode_argv(&plan.launch.argv))
 }
 
 /// Everything that all guests of a launch share.
@@ -66,7 +58,7 @@ pub(super) struct Restorer<'a> {
     pub(super) program: &'a Program,
     pub(super) plugin: &'a Path,
     pub(super) snapshots: &'a Snapshots,
-    pub(super) boot: &'a BootFiles,
+    pub(super) image: &'a Image,
     pub(super) segment: &'a Segment,
     pub(super) run: &'a RunFolder,
     pub(super) interrupt: &'a Interrupt,
@@ -102,9 +94,9 @@ impl Restorer<'_> {
     }
 
     fn restore(&self, plan: &GuestPlan, slot: Slot) -> Result<Qemu, QemuError> {
-        let description = description(plan, self.boot);
+        let description = description(plan, self.image);
         (self.progress)(&format!("prepare guest \"{}\"", plan.name));
-        let digest = &self.boot.digest;
+        let digest = &self.image.digest;
         let state = self.snapshots.ensure(self.program, &description, digest, self.run, self.interrupt)?;
         let plugin = Plugin { file: self.plugin, segment: self.segment.fd(), slot: slot.0 };
         let start = Start { plugin: Some(plugin), state: Some(state) };
@@ -122,11 +114,6 @@ mod tests {
 
     use super::*;
 
-    fn boot() -> BootFiles {
-        let [kernel, initramfs, rootfs] = ["/vmlinuz", "/initramfs", "/root.ext4"].map(PathBuf::from);
-        BootFiles { kernel, initramfs, rootfs, digest: "0".to_owned() }
-    }
-
     fn plan(launch: Launch) -> GuestPlan {
         GuestPlan { name: "alpha".to_owned(), launch, memory_mib: 256, vcpus: 1, cpu: Cpu(0) }
     }
@@ -136,7 +123,7 @@ mod tests {
         for program in Catalogue::builtin().programs() {
             for input in program.inputs() {
                 let launch = program.launch(Some(&input.name)).expect("it is in the catalogue");
-                let line = description(&plan(launch.clone()), &boot()).command_line;
+                let line = command_line(&plan(launch.clone()));
                 assert!(line.len() <= COMMAND_LINE_LIMIT, "{}: {} bytes", program.name, line.len());
                 assert_eq!(decode_argv(&line), Ok(launch.argv));
             }

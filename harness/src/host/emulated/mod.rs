@@ -23,7 +23,7 @@ use predictor::counters::{Event, GuestId, Sample, VcpuId};
 use predictor::placement::{Move, Placement};
 use predictor::topology::{CpuId, DomainId, LlcDomain, NodeId, Topology};
 
-pub use launch::{BootFiles, LaunchError};
+pub use launch::LaunchError;
 pub use plan::{GuestPlan, check, check_capacity, check_vcpus};
 
 use self::launch::Restorer;
@@ -31,6 +31,7 @@ use self::sampling::Sums;
 use self::talk::{Line, wrong_answer};
 use super::admission::admit;
 use super::{Arrival, GuestEvent, Host, HostError, MoveOutcome, Observation};
+use crate::image::Image;
 use crate::interrupt::Interrupt;
 use crate::qemu::snapshot::Snapshots;
 use crate::qemu::{Program, Qemu, QemuError, RunFolder};
@@ -50,7 +51,7 @@ pub struct Setup<'a> {
     /// The guests, in the order of their ids.
     pub guests: &'a [GuestPlan],
     /// What they boot.
-    pub boot: &'a BootFiles,
+    pub image: &'a Image,
     /// The cache in which saved states are kept.
     pub cache: &'a Path,
     /// Chooses the guests' page colours.
@@ -97,7 +98,7 @@ impl EmulatedHost {
             program: &program,
             plugin: &plugin,
             snapshots: &snapshots,
-            boot: setup.boot,
+            image: setup.image,
             segment: &segment,
             run: &run,
             interrupt,
