@@ -1,1 +1,3 @@
-//! Shared fixtures of the test crate: where the binary, the plugin and the images are found.
+//! Fixtures that several test files share: emulated guests on a real image. The claims themselves stand in `tests/`.
+
+pub mod bench;

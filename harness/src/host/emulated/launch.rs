@@ -34,7 +34,7 @@ pub enum LaunchError {
 
 /// The kernel's own words on its command line: a console, a death that ends QEMU, no copies of page tables (each system
 /// call would empty the L1), and nothing that is calibrated against a clock or differs from boot to boot.
-const KERNEL_WORDS: &str = "console=ttyS0 quiet panic=-1 mitigations=off nokaslr no_timer_check tsc_early_khz=1000000 \
+const KERNEL_WORDS: &str = "console=ttyS0 panic=-1 mitigations=off nokaslr no_timer_check tsc_early_khz=1000000 \
                             lpj=4000000";
 
 fn description(plan: &GuestPlan, image: &Image) -> Description {

@@ -1,0 +1,218 @@
+//! A test bench for the emulated host: the guest image, the plugin, guests to launch, and sums over quanta.
+//!
+//! The image is built once into a cache that all tests share (`$PHASECAST_CACHE`, else `phasecast-cache` in the target
+//! folder). Tests that run guests take turns, across processes: each measures or uses all of a small machine. Where QEMU
+//! is missing a test says so and passes, unless `REQUIRE_HOSTS` names `emulated`.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use harness::host::emulated::{EmulatedHost, GuestPlan, LaunchError, Setup, plugin};
+use harness::host::{Host, Observation};
+use harness::image::{Cache, Image};
+use harness::interrupt::Interrupt;
+use harness::qemu::Program;
+use machine::spec::{Cpu, Machine};
+use predictor::counters::{Event, Sample};
+use workloads::catalogue::{Catalogue, Launch};
+
+/// Memory of every test guest.
+const MEMORY_MIB: u32 = 256;
+
+/// What the tests of the emulated host stand on. While it lives, no other test runs guests.
+pub struct Bench {
+    /// What guests boot.
+    pub image: Image,
+    /// Where saved states are kept.
+    pub cache: PathBuf,
+    _turn: File,
+}
+
+impl Bench {
+    /// The bench, once it is this test's turn; `None` where this machine cannot emulate guests, which is said on
+    /// standard error and is a failure if `REQUIRE_HOSTS` names `emulated`.
+    ///
+    /// # Panics
+    /// If the host is required and absent, or if the image cannot be built.
+    #[must_use]
+    pub fn take() -> Option<Self> {
+        let absent = Program::find().map(drop).map_err(|error| error.to_string());
+        if let Err(reason) = absent.and_then(|()| plugin::find().map(drop).map_err(|error| error.to_string())) {
+            assert!(!required(), "REQUIRE_HOSTS names emulated: {reason}");
+            eprintln!("NOT TESTED: the emulated host is not available: {reason}");
+            return None;
+        }
+        let cache = Cache::open(cache_folder()).expect("a folder for images");
+        let turn = File::create(cache.folder().join("tests.lock")).expect("a lock file");
+        turn.lock().expect("this test's turn");
+        let image = Image::ensure(&cache, &Interrupt::default(), &mut |line| eprintln!("image: {line}"));
+        Some(Self { image: image.expect("a guest image"), cache: cache.folder().to_owned(), _turn: turn })
+    }
+
+    /// Launches guests.
+    pub fn try_launch(&self, machine: &Machine, guests: &[GuestPlan]) -> Result<EmulatedHost, LaunchError> {
+        let setup = Setup {
+            machine,
+            guests,
+            image: &self.image,
+            cache: &self.cache,
+            seed: 1,
+            consoles: None,
+            progress: &|line| eprintln!("{line}"),
+        };
+        EmulatedHost::launch(&setup, &Interrupt::default())
+    }
+
+    /// Launches guests that are known to start.
+    ///
+    /// # Panics
+    /// If they do not, with the whole reason.
+    #[must_use]
+    pub fn launch(&self, machine: &Machine, guests: &[GuestPlan]) -> EmulatedHost {
+        self.try_launch(machine, guests).unwrap_or_else(|error| panic!("{}", whole(&error)))
+    }
+}
+
+/// An error with all its causes on one line.
+#[must_use]
+pub fn whole(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    std::iter::once(error.to_string()).chain(causes.map(ToString::to_string)).collect::<Vec<_>>().join(": ")
+}
+
+/// Whether a machine without the emulated host fails the tests.
+fn required() -> bool {
+    std::env::var("REQUIRE_HOSTS").is_ok_and(|hosts| hosts.split(',').any(|host| host.trim() == "emulated"))
+}
+
+fn cache_folder() -> PathBuf {
+    let beside_the_build = || {
+        let executable = std::env::current_exe().expect("a test has an executable");
+        let target = executable.ancestors().find(|folder| folder.ends_with("target"));
+        target.unwrap_or(Path::new("target")).join("phasecast-cache")
+    };
+    std::env::var_os("PHASECAST_CACHE").map_or_else(beside_the_build, PathBuf::from)
+}
+
+/// The machine of the tests.
+///
+/// # Panics
+/// Never: it comes with the program.
+#[must_use]
+pub fn small_machine() -> Machine {
+    Machine::preset("small-2x2").expect("it comes with the program")
+}
+
+/// The same machine with some lines of its description replaced.
+///
+/// # Panics
+/// If a line is not there, or what stands there instead describes no machine.
+#[must_use]
+pub fn small_machine_with(replaced: &[(&str, &str)]) -> Machine {
+    let mut text = small_machine().text().to_owned();
+    for (line, other) in replaced {
+        assert!(text.contains(line), "small-2x2 has no {line:?}");
+        text = text.replace(line, other);
+    }
+    Machine::from_toml(&text).expect("still a machine")
+}
+
+/// A guest that runs a program of the catalogue on its default input.
+///
+/// # Panics
+/// If the catalogue does not have it.
+#[must_use]
+pub fn guest(name: &str, program: &str, cpu: u32) -> GuestPlan {
+    let catalogue = Catalogue::builtin();
+    let program = catalogue.program(program).expect("it is in the catalogue");
+    plan(name, program.launch(None).expect("it has an input"), cpu)
+}
+
+/// A guest that runs `kernels` with these arguments, whatever comes out.
+#[must_use]
+pub fn kernel(name: &str, arguments: &str, cpu: u32) -> GuestPlan {
+    let argv = std::iter::once("/usr/bin/kernels").chain(arguments.split(' ')).map(str::to_owned).collect();
+    plan(name, Launch { argv, files: Vec::new(), checksum: None }, cpu)
+}
+
+fn plan(name: &str, launch: Launch, cpu: u32) -> GuestPlan {
+    GuestPlan { name: name.to_owned(), launch, memory_mib: MEMORY_MIB, vcpus: 1, cpu: Cpu(cpu) }
+}
+
+/// Ten million cycles of the machine of the tests.
+pub const QUANTUM: Duration = Duration::from_millis(5);
+
+/// What one vCPU did over some quanta.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Totals {
+    /// Instructions.
+    pub instructions: u64,
+    /// Cycles in which it ran.
+    pub cycles: u64,
+    /// Cycles in which it did not.
+    pub idle_cycles: u64,
+    /// L2 misses.
+    pub llc_references: u64,
+    /// LLC misses.
+    pub llc_misses: u64,
+    /// Cycles in which it waited for memory.
+    pub stall_cycles: u64,
+}
+
+impl Totals {
+    /// Sums of one sample.
+    ///
+    /// # Panics
+    /// If a counter is absent, which none is on the emulated host.
+    #[must_use]
+    pub fn of(sample: &Sample) -> Self {
+        let count = |event| sample.count(event).expect("the emulated host counts everything");
+        Self {
+            instructions: count(Event::Instructions),
+            cycles: count(Event::Cycles),
+            idle_cycles: count(Event::IdleCycles),
+            llc_references: count(Event::LlcReferences),
+            llc_misses: count(Event::LlcMisses),
+            stall_cycles: count(Event::StallCycles),
+        }
+    }
+
+    /// Cycles for each instruction.
+    #[must_use]
+    pub fn cycles_per_instruction(&self) -> f64 {
+        self.cycles as f64 / self.instructions as f64
+    }
+
+    fn add(&mut self, other: Self) {
+        self.instructions += other.instructions;
+        self.cycles += other.cycles;
+        self.idle_cycles += other.idle_cycles;
+        self.llc_references += other.llc_references;
+        self.llc_misses += other.llc_misses;
+        self.stall_cycles += other.stall_cycles;
+    }
+}
+
+/// Lets quanta pass and keeps what was seen.
+///
+/// # Panics
+/// If the host fails.
+pub fn observe(host: &mut EmulatedHost, quanta: usize) -> Vec<Observation> {
+    (0..quanta).map(|_| host.advance(QUANTUM).unwrap_or_else(|error| panic!("{error}"))).collect()
+}
+
+/// Lets quanta pass and sums each vCPU's counters, in the order of their ids.
+///
+/// # Panics
+/// If the host fails.
+pub fn totals(host: &mut EmulatedHost, quanta: usize) -> Vec<Totals> {
+    let observed = observe(host, quanta);
+    let mut sums = vec![Totals::default(); observed.first().map_or(0, |first| first.samples.len())];
+    for observation in &observed {
+        for (sum, sample) in sums.iter_mut().zip(&observation.samples) {
+            sum.add(Totals::of(sample));
+        }
+    }
+    sums
+}

@@ -1,0 +1,82 @@
+//! The emulated machine behaves as a machine does, seen through real guests: neighbours fight over a shared cache and
+//! part again, loads overlap only if they can, and the step in which the emulation proceeds does not show.
+
+use harness::host::Host;
+use predictor::counters::{GuestId, VcpuId};
+use predictor::placement::Move;
+use predictor::topology::DomainId;
+use tests::bench::{Bench, kernel, small_machine, small_machine_with, totals};
+
+/// About 3/4 of the LLC of a domain.
+const CHASE: &str = "chase --size 768KiB --instructions 900G";
+const STREAM: &str = "stream --size 8MiB --instructions 900G";
+/// Quanta until a program has set up its data and filled the caches.
+const WARM_UP: usize = 4;
+
+#[test]
+fn sharing_an_llc_with_a_stream_doubles_a_chases_cycles_and_parting_restores_them() {
+    let Some(bench) = Bench::take() else { return };
+    let machine = small_machine();
+    let mut alone = bench.launch(&machine, &[kernel("chase", CHASE, 0)]);
+    totals(&mut alone, WARM_UP);
+    let solo = totals(&mut alone, 4)[0].cycles_per_instruction();
+    drop(alone);
+
+    let mut host = bench.launch(&machine, &[kernel("chase", CHASE, 0), kernel("stream", STREAM, 1)]);
+    totals(&mut host, WARM_UP);
+    let beside = totals(&mut host, 4)[0].cycles_per_instruction();
+    assert!(beside >= 2.0 * solo, "{beside:.2} cycles per instruction beside a stream, {solo:.2} alone");
+
+    let vcpu = VcpuId { guest: GuestId(1), index: 0 };
+    let outcome = host.apply(&[Move { vcpu, from: DomainId(0), to: DomainId(1) }]).expect("the host is well");
+    assert_eq!(outcome[0].refusal, None);
+    totals(&mut host, WARM_UP);
+    let parted = totals(&mut host, 4)[0].cycles_per_instruction();
+    assert!((parted / solo - 1.0).abs() <= 0.1, "{parted:.2} cycles per instruction when parted, {solo:.2} alone");
+    eprintln!("cycles per instruction of the chase: {solo:.2} alone, {beside:.2} beside a stream, {parted:.2} parted");
+}
+
+/// With L misses that each take t cycles, t L / cycles is a lower bound on how many were under way while there was at
+/// least one, and t L / stall cycles an upper bound: the core stalls only while one is under way.
+#[test]
+fn a_chase_has_one_miss_under_way_and_independent_loads_have_many() {
+    let Some(bench) = Bench::take() else { return };
+    // So much bandwidth that every miss takes the idle latency.
+    let machine = small_machine_with(&[("bytes_per_cycle = 4.0", "bytes_per_cycle = 400.0")]);
+    let chase = kernel("chase", "chase --size 8MiB --instructions 900G", 0);
+    let gather = kernel("gather", "gather --size 8MiB --instructions 900G", 2);
+    let mut host = bench.launch(&machine, &[chase, gather]);
+    totals(&mut host, 24);
+    let [chase, gather] = totals(&mut host, 4).try_into().expect("two guests");
+    let latency = f64::from(machine.memory().latency_cycles);
+    let waited = |misses: u64| misses as f64 * latency;
+    let bounds = |of: tests::bench::Totals| {
+        (waited(of.llc_misses) / of.cycles as f64, waited(of.llc_misses) / of.stall_cycles as f64)
+    };
+    eprintln!("misses under way: chase {:.2?}, gather {:.2?}", bounds(chase), bounds(gather));
+    let (_, most) = bounds(chase);
+    assert!((1.0..=1.2).contains(&most), "the chase had at most {most:.2} misses under way");
+    let (least, _) = bounds(gather);
+    assert!(least >= 4.0, "independent loads had at least {least:.2} misses under way");
+}
+
+#[test]
+fn halving_the_epoch_moves_no_guest_by_more_than_one_percent() {
+    let Some(bench) = Bench::take() else { return };
+    let guests = [
+        kernel("chase", CHASE, 0),
+        kernel("stream", STREAM, 1),
+        kernel("gather", "gather --size 8MiB --instructions 900G", 2),
+        kernel("stencil", "stencil --size 4MiB --instructions 900G", 3),
+    ];
+    let run = |epoch: &str| {
+        let mut host = bench.launch(&small_machine_with(&[("epoch_cycles = 20_000", epoch)]), &guests);
+        totals(&mut host, 10)
+    };
+    let (whole, half) = (run("epoch_cycles = 20_000"), run("epoch_cycles = 10_000"));
+    for ((guest, whole), half) in guests.iter().zip(&whole).zip(&half) {
+        let change = half.instructions as f64 / whole.instructions as f64 - 1.0;
+        eprintln!("{}: {:+.3} %", guest.name, 100.0 * change);
+        assert!(change.abs() <= 0.01, "{} executed {:+.2} % instructions", guest.name, 100.0 * change);
+    }
+}
