@@ -13,7 +13,7 @@ use machine::spec::{Cpu, Machine};
 use predictor::topology::DomainId;
 
 use crate::host::Host;
-use crate::host::emulated::{self, BootFiles, EmulatedHost, GuestPlan, LaunchError, Setup};
+use crate::host::emulated::{self, EmulatedHost, GuestPlan, LaunchError, Setup};
 use crate::host::simulated::SimulatedHost;
 use crate::host::simulated::script::ScriptError;
 use crate::image::{Cache, Image, ImageError};
@@ -75,7 +75,7 @@ pub struct TestBed(Prepared);
 
 #[derive(Debug)]
 enum Prepared {
-    Emulated { boot: BootFiles, cache: PathBuf },
+    Emulated { image: Box<Image>, cache: PathBuf },
     Simulated,
 }
 
@@ -97,9 +97,7 @@ impl TestBed {
         };
         let cache = Cache::open(folder)?;
         let image = Image::ensure(&cache, interrupt, &mut |line| progress(line))?;
-        let Image { kernel, initramfs, rootfs, digest, .. } = image;
-        let boot = BootFiles { kernel, initramfs, rootfs, digest };
-        Ok(Self(Prepared::Emulated { boot, cache: cache.folder().to_owned() }))
+        Ok(Self(Prepared::Emulated { image: Box::new(image), cache: cache.folder().to_owned() }))
     }
 
     /// The kind of its hosts.
@@ -113,9 +111,9 @@ impl TestBed {
 
     /// What the guests boot, where they boot anything.
     #[must_use]
-    pub const fn boot_files(&self) -> Option<&BootFiles> {
+    pub fn image(&self) -> Option<&Image> {
         match &self.0 {
-            Prepared::Emulated { boot, .. } => Some(boot),
+            Prepared::Emulated { image, .. } => Some(image),
             Prepared::Simulated => None,
         }
     }
@@ -130,10 +128,10 @@ impl TestBed {
         progress: &(dyn Fn(&str) + Sync),
     ) -> Result<Box<dyn Host>, BedError> {
         match &self.0 {
-            Prepared::Emulated { boot, cache } => {
+            Prepared::Emulated { image, cache } => {
                 let guests = plans(mix);
                 let (machine, seed) = (&mix.machine, mix.seed);
-                let setup = Setup { machine, guests: &guests, boot, cache, seed, consoles, progress };
+                let setup = Setup { machine, guests: &guests, image, cache, seed, consoles, progress };
                 let host = EmulatedHost::launch(&setup, interrupt);
                 Ok(Box::new(host.map_err(|error| in_file(error, &mix.file))?))
             }
