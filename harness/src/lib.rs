@@ -23,6 +23,8 @@ pub mod testbed;
 
 pub mod trace;
 
+pub mod artefact;
+
 pub mod control;
 
 pub mod experiment;

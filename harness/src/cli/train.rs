@@ -1,12 +1,73 @@
-//! `phasecast train`: learns a model from traces.
+//! `phasecast train`: learns a model from traces of guests that ran alone, and writes it with its card.
 
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+
+use predictor::train::{TrainSettings, train};
+use serde_json::json;
+
+use crate::artefact;
 use crate::interrupt::Interrupt;
+
+const EXAMPLES: &str = "Examples:
+  phasecast train alpha.parquet beta.parquet --out models/first/model.json
+      as many phases as the samples show, up to 12
+  phasecast train solo/*.parquet --out models/four/model.json --phases 4 --seed 7
+      exactly 4 phases, another start of the clustering
+
+Record each guest alone for training: phasecast record MIX --alone GUEST --out FILE";
 
 /// Arguments of `phasecast train`.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// Traces of guests alone, all of one machine and quantum.
+    #[arg(required = true, value_name = "TRACE")]
+    traces: Vec<PathBuf>,
+    /// Where the model goes; its card, README.md, is written beside it.
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// The seed of the clustering.
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    seed: u64,
+    /// How many phases: a number, or a range to choose from, as 2-8.
+    #[arg(long, value_name = "K", default_value = "1-12", value_parser = phases)]
+    phases: RangeInclusive<usize>,
+    /// Print the summary as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Most phases that can be asked for.
+const MOST_PHASES: usize = 64;
+
+fn phases(text: &str) -> Result<RangeInclusive<usize>, String> {
+    let (least, most) = text.split_once('-').unwrap_or((text, text));
+    let number = |text: &str| text.trim().parse::<usize>().map_err(|_| format!("{text:?} is no number of phases"));
+    let (least, most) = (number(least)?, number(most)?);
+    if least == 0 || most > MOST_PHASES || least > most {
+        return Err(format!("give a number from 1 to {MOST_PHASES}, or a range of them, as 2-8"));
+    }
+    Ok(least..=most)
+}
 
 /// Runs the command.
-pub fn run(_args: &Args, _interrupt: &Interrupt) -> anyhow::Result<()> {
+pub fn run(args: &Args, interrupt: &Interrupt) -> anyhow::Result<()> {
+    artefact::check_target(&args.out)?;
+    let data = artefact::series::read(&args.traces)?;
+    interrupt.check()?;
+    let settings = TrainSettings { phases: args.phases.clone(), seed: args.seed, ..TrainSettings::default() };
+    let model = train(&data.series, &data.machine, &settings)?;
+    interrupt.check()?;
+    artefact::save(&args.out, &model)?;
+
+    let parts = model.parts();
+    let (phases, samples, series) = (parts.phases.len(), parts.provenance.active_samples, data.series.len());
+    if args.json {
+        let summary = json!({ "model": args.out, "phases": phases, "active_samples": samples, "series": series });
+        println!("{summary:#}");
+    } else {
+        println!("{phases} phases from {samples} samples of {series} vCPUs in {}", args.out.display());
+    }
     Ok(())
 }

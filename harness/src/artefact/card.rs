@@ -1,0 +1,115 @@
+//! A model's card: what it was trained on, which phases it knows, what followed what. Made from the model alone, so
+//! that card and model cannot disagree.
+
+use std::fmt::Write;
+
+use predictor::model::{Model, ModelParts};
+use predictor::phases::PhaseId;
+
+/// The card of `model` in Markdown. Ends with a newline.
+#[must_use]
+pub fn card(model: &Model) -> String {
+    let parts = model.parts();
+    [heading(parts), machine(parts), data(parts), features(parts), phases(parts), transitions(parts), limits()]
+        .join("\n")
+}
+
+fn heading(parts: &ModelParts) -> String {
+    let phases = parts.phases.len();
+    format!(
+        "# A model of {phases} execution phases\n\n\
+         It tells phases of vCPUs apart by counters, forecasts the next one, and estimates how much co-located phases\n\
+         slow each other down. `model.json` beside this file is the model; `phasecast train` made both.\n"
+    )
+}
+
+fn machine(parts: &ModelParts) -> String {
+    let machine = &parts.machine;
+    let known = |value: Option<String>| value.unwrap_or_else(|| "not known".to_owned());
+    let mut text = String::from("## Machine\n\n| what | value |\n|---|---|\n");
+    for (what, value) in [
+        ("quantum", format!("{} ms", machine.quantum_nanoseconds as f64 / 1e6)),
+        ("one LLC", known(machine.llc_bytes.map(|bytes| format!("{} KiB", bytes / 1024)))),
+        ("memory of one LLC domain", known(machine.memory_bytes_per_cycle.map(|rate| format!("{rate} bytes a cycle")))),
+        ("time of an LLC miss", known(machine.miss_per_hit_time.map(|times| format!("{times} times that of a hit")))),
+    ] {
+        let _infallible = writeln!(text, "| {what} | {value} |");
+    }
+    text
+}
+
+fn data(parts: &ModelParts) -> String {
+    let provenance = &parts.provenance;
+    let mut text = format!(
+        "## Data\n\n{} samples of vCPUs at work, each alone in its LLC domain; clustering seed {}.\n\n",
+        provenance.active_samples, provenance.seed
+    );
+    for series in &provenance.series {
+        let _infallible = writeln!(text, "- {series}");
+    }
+    text
+}
+
+fn features(parts: &ModelParts) -> String {
+    let mut text = String::from(
+        "## Features\n\nEvents per 1000 instructions, as ln(1 + rate), standardised. None of them depends on placement.\n\n\
+         | event | mean | deviation |\n|---|---:|---:|\n",
+    );
+    let scale = &parts.phases.scale;
+    for ((feature, mean), deviation) in parts.phases.features.features().iter().zip(&scale.mean).zip(&scale.deviation) {
+        let _infallible = writeln!(text, "| {} | {mean:.3} | {deviation:.3} |", feature.event().name());
+    }
+    text
+}
+
+fn phases(parts: &ModelParts) -> String {
+    let mut text = String::from(
+        "## Phases\n\nWhat each does alone, per 1000 instructions. The length is the mean of the runs that were seen to \
+         end.\n\n\
+         | phase | quanta | length (M instructions) | LLC references | LLC misses | memory bytes | cycles | stalled |\n\
+         |---:|---:|---:|---:|---:|---:|---:|---:|\n",
+    );
+    for (phase, pressure) in parts.phases.ids().zip(&parts.pressures) {
+        let quanta: f64 = parts.transitions.0[phase.index()].iter().sum();
+        let _infallible = writeln!(
+            text,
+            "| {} | {quanta:.0} | {} | {:.2} | {:.2} | {:.0} | {:.0} | {:.0} % |",
+            phase.0,
+            mean_run(parts, phase).map_or_else(|| "-".to_owned(), |length| format!("{:.1}", length / 1e6)),
+            pressure.llc_references_per_kilo_instruction,
+            pressure.llc_misses_per_kilo_instruction,
+            pressure.memory_bytes_per_kilo_instruction,
+            1000.0 * pressure.cycles_per_instruction,
+            100.0 * pressure.stall_share,
+        );
+    }
+    text
+}
+
+/// Mean length of the completed runs of `phase` in instructions, by the middle of their buckets.
+fn mean_run(parts: &ModelParts, phase: PhaseId) -> Option<f64> {
+    let width = *parts.run_lengths.bucket_widths().get(phase.index())? as f64;
+    let mine = || parts.run_lengths.runs().filter(|run| run.phase == phase);
+    let runs: f64 = mine().map(|run| run.runs).sum();
+    let instructions: f64 = mine().map(|run| run.runs * (f64::from(run.bucket) + 0.5) * width).sum();
+    (runs > 0.0).then(|| instructions / runs)
+}
+
+fn transitions(parts: &ModelParts) -> String {
+    let mut text =
+        String::from("## Transitions\n\nHow often a quantum of one phase (row) was followed by one of another.\n\n");
+    let columns: String = parts.phases.ids().map(|phase| format!(" {} |", phase.0)).collect();
+    let rule: String = parts.phases.ids().map(|_| "---:|").collect();
+    let _infallible = writeln!(text, "| from \\ to |{columns}\n|---:|{rule}");
+    for (phase, row) in parts.phases.ids().zip(&parts.transitions.0) {
+        let cells: String = row.iter().map(|count| format!(" {count:.0} |")).collect();
+        let _infallible = writeln!(text, "| {} |{cells}", phase.0);
+    }
+    text
+}
+
+fn limits() -> String {
+    "## Limits\n\nPhase numbers mean something within this model only. Pressures hold for this size of LLC and this length \
+     of quantum;\na run that differs in either is refused. What the training guests never did is not known.\n"
+        .to_owned()
+}
