@@ -1,5 +1,6 @@
 //! `phasecast image`: builds and inspects the guest image.
 
+use std::io::Write;
 use std::path::PathBuf;
 
 use indicatif::ProgressBar;
@@ -89,23 +90,30 @@ fn show(common: &Common) -> anyhow::Result<()> {
                 Err(problem) => json!({ "broken": problem.to_string() }),
             })
             .collect();
-        print_json(&json!({ "cache": cache.folder(), "images": described }));
-        return Ok(());
+        return print_json(&json!({ "cache": cache.folder(), "images": described }));
     }
     if images.is_empty() {
-        println!("{} has no image; build one with: phasecast image build", cache.folder().display());
+        return print(&format!("{} has no image; build one with: phasecast image build", cache.folder().display()));
     }
-    for image in &images {
-        match image {
-            Ok(image) => println!("{}", details(image)),
-            Err(problem) => println!("broken: {problem}"),
-        }
-    }
-    Ok(())
+    let shown = images.iter().map(|image| match image {
+        Ok(image) => details(image),
+        Err(problem) => format!("broken: {problem}"),
+    });
+    print(&shown.collect::<Vec<_>>().join("\n"))
 }
 
-fn print_json(value: &serde_json::Value) {
-    println!("{value:#}");
+fn print_json(value: &serde_json::Value) -> anyhow::Result<()> {
+    print(&format!("{value:#}"))
+}
+
+/// Prints a text and a line's end; a reader that has seen enough is no failure.
+fn print(text: &str) -> anyhow::Result<()> {
+    match writeln!(std::io::stdout(), "{text}") {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(anyhow::Error::from(error).context("failed to write to the standard output"))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn describe(image: &Image) -> serde_json::Value {

@@ -21,9 +21,15 @@ const LAST_WORDS_BYTES: u64 = 4096;
 /// The loader, which lists the libraries of a program.
 const LOADER: &str = "/lib64/ld-linux-x86-64.so.2";
 
-/// Programs see this environment and no other.
-const ENVIRONMENT: [(&str, &str); 4] =
-    [("PATH", "/usr/bin:/bin"), ("HOME", RUN_FOLDER), ("LC_ALL", "C"), ("TZ", "UTC")];
+/// Programs see this environment and no other. Without its two variables perl orders its hashes anew in each run.
+const ENVIRONMENT: [(&str, &str); 6] = [
+    ("PATH", "/usr/bin:/bin"),
+    ("HOME", RUN_FOLDER),
+    ("LC_ALL", "C"),
+    ("TZ", "UTC"),
+    ("PERL_HASH_SEED", "0"),
+    ("PERL_PERTURB_KEYS", "0"),
+];
 
 /// What to run.
 pub(crate) struct Program {
