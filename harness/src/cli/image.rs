@@ -68,15 +68,13 @@ fn build(common: &Common, refresh: bool, interrupt: &Interrupt) -> anyhow::Resul
     }
     let bar = ProgressBar::new_spinner();
     bar.enable_steady_tick(std::time::Duration::from_millis(200));
-    let image = Image::ensure(&cache, interrupt, &mut |line| bar.set_message(line.to_owned()));
+    let image = Image::ensure(&cache, interrupt, &mut |line| {
+        // Where there is no terminal the spinner shows nothing: a log gets the lines instead.
+        if bar.is_hidden() { eprintln!("{line}") } else { bar.set_message(line.to_owned()) }
+    });
     bar.finish_and_clear();
     let image = image?;
-    if common.json {
-        print_json(&describe(&image))
-    } else {
-        println!("{}", summary(&image))
-    }
-    Ok(())
+    if common.json { print_json(&describe(&image)) } else { print(&summary(&image)) }
 }
 
 fn show(common: &Common) -> anyhow::Result<()> {

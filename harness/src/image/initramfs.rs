@@ -76,7 +76,7 @@ mod tests {
         assert!(text.starts_with("07070100000001000041ed0000000000000000000000020000000000000000"));
         // 110 bytes of header, "dev" and a zero: 114, padded to 116.
         assert!(text[116..].starts_with("07070100000002000081ed"));
-        assert!(text.contains("abcde\0\0\0070701"));
+        assert!(text.contains("abcde\0\0\x00070701"));
         assert!(text.ends_with("TRAILER!!!\0\0\0\0"));
     }
 }
