@@ -180,8 +180,11 @@ impl Pipeline {
     #[inline]
     pub fn store(&mut self, position: u64, address: Dependences, latency_ticks: u64) -> Flight {
         self.retire(position);
-        let free = self.free_at.iter().copied().min().unwrap_or_default();
-        self.stall_ticks += free.saturating_sub(self.clock(position));
+        let now = self.clock(position);
+        if self.free_at.iter().all(|free| *free > now) {
+            let next = self.free_at.iter().copied().min().unwrap_or_default();
+            self.stall_ticks += next.saturating_sub(now);
+        }
         self.issue(self.clock(position).max(self.known(address)), latency_ticks)
     }
 
@@ -241,16 +244,22 @@ impl Pipeline {
         at
     }
 
-    /// Takes a miss register for an access that could start at `wanted`: of those that are free by then the one that
-    /// was busy longest, so that a chase keeps to one and leaves the others alone; else the first to be free.
+    /// Takes a miss register for an access that could start at `wanted`: the first that is free by then, so that a
+    /// chase, each of whose loads starts when the last one ends, keeps to one and leaves the others alone; else the one
+    /// that is free next.
+    #[inline]
     fn issue(&mut self, wanted: u64, latency_ticks: u64) -> Flight {
-        // Ordered so: free in time before too late; in time the latest first; too late the earliest first.
-        let preference = |free: u64| if free <= wanted { wanted - free } else { 1 << 63 | (free - wanted) };
-        let register = self.free_at.iter_mut().min_by_key(|free| preference(**free));
-        let register = register.expect("a checked core has at least one miss register");
-        let issue_ticks = wanted.max(*register);
-        *register = issue_ticks + latency_ticks;
-        Flight { issue_ticks, complete_ticks: *register }
+        let free = self.free_at.iter_mut().find(|free| **free <= wanted);
+        let Some(register) = free else { return self.issue_when_free(latency_ticks) };
+        *register = wanted + latency_ticks;
+        Flight { issue_ticks: wanted, complete_ticks: *register }
+    }
+
+    fn issue_when_free(&mut self, latency_ticks: u64) -> Flight {
+        let next = self.free_at.iter_mut().min().expect("a checked core has at least one miss register");
+        let issue_ticks = *next;
+        *next += latency_ticks;
+        Flight { issue_ticks, complete_ticks: *next }
     }
 }
 

@@ -176,6 +176,7 @@ impl Vcpu {
     }
 
     /// Brings the clock up to date between two blocks. `true` if the turn is over.
+    #[inline]
     pub fn event(&mut self) -> bool {
         self.pipeline.end_block(self.position, &self.block.outputs);
         self.next_event = self.pipeline.next_event(self.epoch_end_ticks);
@@ -212,7 +213,7 @@ impl Vcpu {
         address % LINE_BYTES <= WIDEST_SAFE && self.l1.hit(Line::of(address), direction)
     }
 
-    /// Serves an access in full. `bytes` is asked only near a line's end; `translate` gives the physical address behind
+    /// Serves an access for which [`Vcpu::hits_first_level`] just said no. `bytes` is asked only near a line's end; `translate` gives the physical address behind
     /// a virtual one, `None` where there is no memory; `llc` are the tags of the domain's LLC. An access across two
     /// lines counts one miss at most.
     pub fn access(
@@ -225,11 +226,15 @@ impl Vcpu {
         llc: &mut [u64],
     ) {
         let line = Line::of(address);
-        let mut missed = self.touch(line, address, direction, site, &translate, llc);
+        let mut missed = false;
+        // Away from the line's end `hits_first_level` has already looked.
+        if address % LINE_BYTES <= WIDEST_SAFE || !self.l1.hit(line, direction) {
+            missed = self.fill(line, address, direction, site, &translate, llc);
+        }
         if address % LINE_BYTES > WIDEST_SAFE {
             let last = address.wrapping_add(bytes() - 1);
-            if Line::of(last) != line {
-                missed |= self.touch(Line::of(last), last, direction, site, &translate, llc);
+            if Line::of(last) != line && !self.l1.hit(Line::of(last), direction) {
+                missed |= self.fill(Line::of(last), last, direction, site, &translate, llc);
             }
         }
         self.l1_misses += u64::from(missed);
@@ -308,8 +313,8 @@ impl Vcpu {
         self.overlap.flight_ticks as f64 / self.overlap.covered_ticks.max(1) as f64
     }
 
-    /// One line of an access; `true` if it missed the L1.
-    fn touch(
+    /// Brings a line into the L1 that is not there; `false` if it is no memory.
+    fn fill(
         &mut self,
         line: Line,
         address: u64,
@@ -318,9 +323,6 @@ impl Vcpu {
         translate: impl Fn(u64) -> Option<u64>,
         llc: &mut [u64],
     ) -> bool {
-        if self.l1.hit(line, direction) {
-            return false;
-        }
         // What is no memory is a device's: not cached, not timed.
         let Some(physical) = translate(address).map(Line::of) else { return false };
         if let Some(victim) = self.l1.fill(line, physical, direction) {
