@@ -90,3 +90,50 @@ impl Channel {
         self.idle_latency_cycles + left * (latency_cycles - self.idle_latency_cycles)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn small() -> Channel {
+        Channel::new(&Machine::preset("small-2x2").expect("preset"))
+    }
+
+    #[test]
+    fn an_idle_channel_keeps_its_idle_latency() {
+        let channel = small();
+        assert_eq!(channel.next_latency_cycles(channel.idle_latency_cycles(), 0), channel.idle_latency_cycles());
+    }
+
+    #[test]
+    fn calm_in_one_step_is_as_many_steps_of_silence() {
+        let channel = small();
+        let silence = (0..7).fold(900.0, |latency, _| channel.next_latency_cycles(latency, 0));
+        assert!((channel.calmed_latency_cycles(900.0, 7) - silence).abs() < 1e-9);
+    }
+
+    proptest! {
+        /// vCPUs that always have `under_way` misses under way: whatever the start, the latency goes to its equilibrium
+        /// from one side, and there the channel is no fuller than it can be.
+        #[test]
+        fn the_latency_goes_to_its_equilibrium_without_swinging(under_way in 0.1f64..80.0, start in 200.0f64..3000.0) {
+            let channel = small();
+            let lines = |latency: f64| under_way * channel.epoch_cycles / latency;
+            let mut path = vec![start];
+            for _ in 0..200 {
+                let latency = path[path.len() - 1];
+                path.push(channel.next_latency_cycles(latency, lines(latency).round() as u64));
+            }
+            let end = path[path.len() - 1];
+            // Lines are whole, so the very end trembles by less than a cycle.
+            for pair in path.windows(2) {
+                let rises = start <= end;
+                prop_assert!(if rises { pair[1] >= pair[0] - 1.0 } else { pair[1] <= pair[0] + 1.0 }, "{pair:?} of {end}");
+            }
+            prop_assert!(end >= channel.idle_latency_cycles - 1e-9);
+            prop_assert!(lines(end) * channel.service_cycles / channel.epoch_cycles <= FULLEST + 0.005);
+        }
+    }
+}
