@@ -120,7 +120,7 @@ fn number(value: Option<f64>, digits: usize) -> String {
 struct View<'a> {
     collected: &'a Collected,
     quanta: usize,
-    quantum_mcycles: f64,
+    quantum_mcycles: String,
     verdict: String,
     share_of_gain: Option<String>,
     domains: String,
@@ -200,7 +200,7 @@ impl<'a> View<'a> {
         Self {
             collected,
             quanta: collected.runs.iter().flat_map(|run| &run.series).map(|series| series.len()).max().unwrap_or(0),
-            quantum_mcycles: collected.quantum_cycles as f64 / 1e6,
+            quantum_mcycles: (collected.quantum_cycles as f64 / 1e6).to_string(),
             verdict: verdict(collected),
             share_of_gain: share_of_gain(collected),
             domains: domains.join(" + "),

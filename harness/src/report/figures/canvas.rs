@@ -97,6 +97,6 @@ impl Canvas<'_> {
 
 /// About how wide `text` is in a sans-serif face: the backend measures nothing, and legends only need a fair guess.
 pub(super) fn width_of(text: &str, lettering: Lettering) -> i32 {
-    let share = if lettering.bold { 0.60 } else { 0.54 };
+    let share = if lettering.bold { 0.50 } else { 0.45 };
     (text.chars().count() as f64 * f64::from(lettering.pixels) * share).ceil() as i32
 }

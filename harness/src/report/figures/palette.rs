@@ -11,6 +11,8 @@ pub(super) const SOFT: RGBColor = RGBColor(0x66, 0x66, 0x66);
 pub(super) const FAINT: RGBColor = RGBColor(0xA8, 0xA8, 0xA8);
 /// Grid lines.
 pub(super) const GRID: RGBColor = RGBColor(0xE6, 0xE6, 0xE6);
+/// Where a guest moved.
+pub(super) const MOVED: RGBColor = RGBColor(0xC4, 0xC4, 0xC4);
 /// The ground of plots.
 pub(super) const PAPER: RGBColor = RGBColor(0xFF, 0xFF, 0xFF);
 /// Where there is nothing to show.

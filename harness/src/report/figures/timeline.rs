@@ -88,7 +88,7 @@ fn time_axis(canvas: &Canvas<'_>, collected: &Collected, time: Axis, bottom: i32
     let length = collected
         .machine
         .frequency_mhz
-        .map(|mhz| format!(", {:.3} ms of the machine's time each", cycles * 1000.0 / mhz as f64))
+        .map(|mhz| format!(", {} ms of the machine's time each", cycles * 1000.0 / mhz as f64))
         .unwrap_or_default();
     let label = format!("time in quanta of {cycles} M cycles{length}");
     canvas.text(&label, ((LEFT + WIDTH - RIGHT) / 2, bottom + 36), Anchor::Middle, LABEL)
@@ -126,14 +126,11 @@ impl Panel<'_, '_> {
         self.cost(strip(3) + 6)
     }
 
-    /// The program's name; a long one is broken in two at a hyphen.
+    /// The program's name, cut where the strips' labels begin.
     fn program(&self, program: &str) -> Drawn {
-        let text = if program.chars().count() > 18 {
-            format!("{}…", program.chars().take(17).collect::<String>())
-        } else {
-            program.to_owned()
-        };
-        self.canvas.text(&text, (12, self.top + 28), Anchor::Left, LABEL)
+        let cut = program.chars().count() > 22;
+        let text: String = program.chars().take(if cut { 21 } else { 22 }).chain(cut.then_some('…')).collect();
+        self.canvas.text(&text, (12, self.top + 28), Anchor::Left, TICK)
     }
 
     /// Stretches of equal values as coloured bands, each with its name where there is room.
@@ -189,7 +186,7 @@ impl Panel<'_, '_> {
         for (quantum, pair) in (1u32..).zip(self.series.domain.windows(2)) {
             if pair[0] != pair[1] {
                 let x = self.time.pixel(f64::from(quantum));
-                self.canvas.line(vec![(x, top), (x, bottom)], palette::domain(pair[1].max(2)), 1)?;
+                self.canvas.line(vec![(x, top), (x, bottom)], palette::MOVED, 1)?;
             }
         }
         self.curve(&alone, cost, palette::FAINT, 2)?;
