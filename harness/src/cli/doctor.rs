@@ -1,8 +1,10 @@
 //! `phasecast doctor`: says what this machine can do, and why not. Always exits 0: an absence is an answer.
 
 use std::io::{ErrorKind, Write};
+use std::path::PathBuf;
 
 use crate::doctor::{self, Roots};
+use crate::image::Cache;
 use crate::interrupt::Interrupt;
 
 /// Arguments of `phasecast doctor`.
@@ -18,11 +20,19 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: &Args, _interrupt: &Interrupt) -> anyhow::Result<()> {
-    let report = doctor::examine(&Roots::default(), None);
+    let report = doctor::examine(&Roots::default(), kernel_of_an_image().as_deref());
     let text = if args.json { format!("{}\n", serde_json::to_string_pretty(&report)?) } else { report.to_string() };
     match std::io::stdout().write_all(text.as_bytes()) {
         // Whoever read it has seen enough, as `head` has.
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         outcome => Ok(outcome?),
     }
+}
+
+/// The kernel of an image that was built before, for the probe boot.
+fn kernel_of_an_image() -> Option<PathBuf> {
+    // An empty cache is not made just to look into it.
+    let folder = Cache::default_folder().ok().filter(|folder| folder.is_dir())?;
+    let images = Cache::open(folder).ok()?.images().ok()?;
+    images.into_iter().flatten().next().map(|image| image.kernel)
 }

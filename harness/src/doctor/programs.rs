@@ -10,7 +10,8 @@ pub const QEMU: &str = "QEMU";
 /// The name of the check of the tools that build the guest image.
 pub const IMAGE_TOOLS: &str = "image tools";
 
-const EMULATOR: &str = "qemu-system-x86_64";
+/// The program that runs emulated guests.
+pub const EMULATOR: &str = "qemu-system-x86_64";
 
 /// QEMU's major version whose plugin API (version 1) the plugin is built for.
 const MAJOR: u32 = 7;
@@ -25,7 +26,8 @@ pub fn checks() -> Vec<Check> {
 }
 
 /// The first line that `program --version` prints; `None` where it cannot be run.
-fn version_of(program: &str) -> Option<String> {
+#[must_use]
+pub fn version_of(program: &str) -> Option<String> {
     let output = Command::new(program).arg("--version").output().ok().filter(|output| output.status.success())?;
     String::from_utf8_lossy(&output.stdout).lines().next().map(str::to_owned)
 }

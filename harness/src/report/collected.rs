@@ -76,6 +76,14 @@ impl Series {
         })
     }
 
+    /// Mean length of a stay in one phase, in quanta; quanta without a phase are left out.
+    #[must_use]
+    pub fn mean_phase_quanta(&self) -> Option<f64> {
+        let seen: Vec<_> = self.phase.iter().flatten().collect();
+        let stays = seen.windows(2).filter(|pair| pair[0] != pair[1]).count() + 1;
+        (!seen.is_empty()).then(|| seen.len() as f64 / stays as f64)
+    }
+
     /// Whether every column has an entry for each quantum.
     fn is_even(&self) -> bool {
         let counts = [&self.instructions, &self.cycles, &self.llc_references, &self.llc_misses];
@@ -211,5 +219,17 @@ impl Collected {
     /// All runs under `policy`.
     pub fn runs_of<'a>(&'a self, policy: &'a str) -> impl Iterator<Item = &'a Run> + 'a {
         self.runs.iter().filter(move |run| run.policy == policy)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn phase_lengths_count_stays_and_not_phases() {
+        let phase = "AAABBBBAA".chars().map(|letter| Some(letter as u32)).collect();
+        assert_eq!(Series { phase, ..Series::default() }.mean_phase_quanta(), Some(3.0));
+        assert_eq!(Series { phase: vec![None, None], ..Series::default() }.mean_phase_quanta(), None);
     }
 }

@@ -229,17 +229,10 @@ fn guests(collected: &Collected) -> Vec<GuestRow<'_>> {
             about: &guest.about,
             first_domain: collected.runs[0].series[place].domain[0],
             alone_cpi: number(cpi.map(|(cycles, instructions)| cycles as f64 / instructions as f64), 3),
-            alone_phase_quanta: number(mean_phase_length(&solo.phase), 1),
+            alone_phase_quanta: number(solo.mean_phase_quanta(), 1),
         }
     })
     .collect()
-}
-
-/// Mean length of a stay in one phase, in quanta.
-fn mean_phase_length(phases: &[Option<u32>]) -> Option<f64> {
-    let seen: Vec<_> = phases.iter().flatten().collect();
-    let stays = seen.windows(2).filter(|pair| pair[0] != pair[1]).count() + 1;
-    (!seen.is_empty()).then(|| seen.len() as f64 / stays as f64)
 }
 
 fn policies(collected: &Collected) -> Vec<PolicyRow> {
@@ -329,16 +322,4 @@ fn agreements(collected: &Collected) -> Vec<AgreementRow<'_>> {
         alone_and_mix: share(work_agreement(solo, mix)),
     })
     .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn phase_lengths_count_stays_and_not_phases() {
-        let phases = "AAABBBBAA".chars().map(|letter| Some(letter as u32)).collect::<Vec<_>>();
-        assert_eq!(mean_phase_length(&phases), Some(3.0));
-        assert_eq!(mean_phase_length(&[None, None]), None);
-    }
 }

@@ -1,0 +1,186 @@
+//! What an experiment is, as a person wrote it in TOML, checked once. `docs/experiments.md` explains every key.
+
+use std::path::{Path, PathBuf};
+
+use predictor::policy::{PolicyKind, Settings};
+use predictor::train::TrainSettings;
+use serde::Deserialize;
+use workloads::catalogue::Catalogue;
+
+use crate::input::{InputError, parse_toml, read_text, suggest};
+use crate::mix::Mix;
+use crate::testbed::BedKind;
+
+/// Runs of a policy whose file does not say.
+const DEFAULT_REPEATS: u32 = 2;
+
+/// The fewest quanta from which phases, and the policies' choices, can be told.
+const LEAST_QUANTA: u64 = 10;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawExperiment {
+    name: String,
+    host: BedKind,
+    mix: PathBuf,
+    quanta: u64,
+    policies: Vec<String>,
+    repeats: Option<u32>,
+    seed: Option<u64>,
+    demonstration: Option<String>,
+    #[serde(default)]
+    training: RawTraining,
+    #[serde(default)]
+    policy: Settings,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct RawTraining {
+    most_phases: Option<usize>,
+}
+
+/// An experiment that can be run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Experiment {
+    /// Its name, part of its results folder's.
+    pub name: String,
+    /// The file it was read from.
+    pub file: PathBuf,
+    /// Where guests run.
+    pub host: BedKind,
+    /// Who runs, and on what machine; its seed is the experiment's.
+    pub mix: Mix,
+    /// What each guest's program stresses, as the catalogue says, in the order of the guests.
+    pub abouts: Vec<String>,
+    /// Length of each run in quanta.
+    pub quanta: u64,
+    /// The policies to compare, in this order, none twice.
+    pub policies: Vec<PolicyKind>,
+    /// Runs under each policy that moves guests. Staying put is run once.
+    pub repeats: u32,
+    /// Why the mix favours one side, if it does.
+    pub demonstration: Option<String>,
+    /// How to train; the seed is the experiment's.
+    pub training: TrainSettings,
+    /// When a move is worth it, for every policy.
+    pub settings: Settings,
+}
+
+/// What the command line puts in place of what the file says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Overrides {
+    /// Length of each run in quanta.
+    pub quanta: Option<u64>,
+    /// The seed of everything random.
+    pub seed: Option<u64>,
+}
+
+impl Experiment {
+    /// Reads and checks the experiment at `file`; the mix is found relative to the file's folder.
+    pub fn read(file: &Path, catalogue: &Catalogue, overrides: Overrides) -> Result<Self, InputError> {
+        let raw: RawExperiment = parse_toml(file, &read_text(file)?)?;
+        let mix_file = file.parent().unwrap_or(Path::new("")).join(&raw.mix);
+        let mut mix = Mix::read(&mix_file, catalogue)?;
+        mix.seed = overrides.seed.or(raw.seed).unwrap_or(mix.seed);
+        let abouts = mix.guests.iter().map(|guest| about(catalogue, &guest.program)).collect();
+        checked(file, raw, mix, abouts, overrides).map_err(|mistake| mistake.in_file(file))
+    }
+
+    /// Whether this machine can run it now. Costs nothing: asked before anything is prepared or written.
+    pub fn check_now(&self) -> Result<(), InputError> {
+        self.host.check(&self.mix)
+    }
+}
+
+fn about(catalogue: &Catalogue, program: &str) -> String {
+    catalogue.program(program).map(|program| program.stresses.clone()).unwrap_or_default()
+}
+
+fn checked(
+    file: &Path,
+    raw: RawExperiment,
+    mix: Mix,
+    abouts: Vec<String>,
+    overrides: Overrides,
+) -> Result<Experiment, InputError> {
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || "-_".contains(letter);
+    if raw.name.is_empty() || raw.name.len() > 40 || !raw.name.chars().all(plain) {
+        let problem = format!("{:?} cannot be part of a folder's name", raw.name);
+        return Err(InputError::new(problem, "give 1 to 40 letters, digits, '-' and '_'").at("name"));
+    }
+    let quanta = overrides.quanta.unwrap_or(raw.quanta);
+    if quanta < LEAST_QUANTA {
+        let remedy = format!("give at least {LEAST_QUANTA}");
+        return Err(InputError::new(format!("{quanta} quanta are too few to see a phase"), remedy).at("quanta"));
+    }
+    let repeats = raw.repeats.unwrap_or(DEFAULT_REPEATS);
+    if !(1..=100).contains(&repeats) {
+        return Err(InputError::new(format!("{repeats} runs of a policy"), "give 1 to 100").at("repeats"));
+    }
+    if let Some(index) = mix.guests.iter().position(|guest| guest.vcpus != 1) {
+        let problem = format!("guest[{index}] of the mix has several vCPUs, and slowdown is told by guest");
+        return Err(InputError::new(problem, "give each guest vcpus = 1").at("mix"));
+    }
+    let defaults = TrainSettings::default();
+    let most_phases = raw.training.most_phases.unwrap_or(*defaults.phases.end());
+    if !(1..=64).contains(&most_phases) {
+        let problem = format!("{most_phases} phases");
+        return Err(InputError::new(problem, "give 1 to 64").at("training.most_phases"));
+    }
+    check_settings(&raw.policy)?;
+    Ok(Experiment {
+        policies: policies(&raw.policies)?,
+        name: raw.name,
+        file: file.to_owned(),
+        host: raw.host,
+        abouts,
+        quanta,
+        repeats,
+        demonstration: raw.demonstration,
+        training: TrainSettings { phases: 1..=most_phases, seed: mix.seed, ..defaults },
+        settings: raw.policy,
+        mix,
+    })
+}
+
+fn policies(names: &[String]) -> Result<Vec<PolicyKind>, InputError> {
+    let mut policies = Vec::new();
+    for (index, name) in names.iter().enumerate() {
+        let known = PolicyKind::ALL.into_iter().find(|policy| policy.name() == name);
+        let policy = known.ok_or_else(|| {
+            let remedy = suggest(name, &PolicyKind::ALL.map(PolicyKind::name));
+            InputError::new(format!("no policy is called {name:?}"), remedy).at(format!("policies[{index}]"))
+        })?;
+        if policies.contains(&policy) {
+            let problem = format!("{name:?} stands here twice");
+            return Err(InputError::new(problem, "name it once; `repeats` says how often it is run").at("policies"));
+        }
+        policies.push(policy);
+    }
+    if policies.is_empty() {
+        let remedy = format!("name some of: {}", PolicyKind::ALL.map(PolicyKind::name).join(", "));
+        return Err(InputError::new("no policy to run", remedy).at("policies"));
+    }
+    Ok(policies)
+}
+
+fn check_settings(settings: &Settings) -> Result<(), InputError> {
+    let Settings { min_gain_share, migration_cost_quanta, payback_quanta, .. } = *settings;
+    let ranges = [
+        ("policy.min_gain_share", min_gain_share, (0.0..1.0).contains(&min_gain_share), "at least 0 and below 1"),
+        (
+            "policy.migration_cost_quanta",
+            migration_cost_quanta,
+            (0.0..1e6).contains(&migration_cost_quanta),
+            "at least 0",
+        ),
+        ("policy.payback_quanta", payback_quanta, payback_quanta > 0.0 && payback_quanta < 1e6, "more than 0"),
+    ];
+    match ranges.into_iter().find(|(_, _, within, _)| !within) {
+        Some((key, value, _, range)) => {
+            Err(InputError::new(format!("{value} is out of range"), format!("give {range}")).at(key))
+        }
+        None => Ok(()),
+    }
+}

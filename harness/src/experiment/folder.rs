@@ -1,0 +1,116 @@
+//! The folder of an experiment's results: its name, and that it is complete when it bears it.
+
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::ExperimentError;
+use super::description::Experiment;
+
+/// Ends the name of a folder in which a run is going on, or stopped half-way.
+const PARTIAL: &str = "-partial";
+
+/// A results folder in the making.
+#[derive(Debug)]
+pub(super) struct ResultsFolder {
+    partial: PathBuf,
+    complete: PathBuf,
+}
+
+impl ResultsFolder {
+    /// Makes `<results>/<date>-<host>-<name>-partial`; where that, or the complete folder, exists, a number follows the
+    /// name.
+    pub(super) fn create(results: &Path, experiment: &Experiment, now: SystemTime) -> Result<Self, ExperimentError> {
+        std::fs::create_dir_all(results).map_err(ExperimentError::io("create", results))?;
+        let base = format!("{}-{}-{}", date_of(now), experiment.host.name(), experiment.name);
+        for number in 1u32.. {
+            let name = if number == 1 { base.clone() } else { format!("{base}-{number}") };
+            let complete = results.join(&name);
+            let partial = results.join(name + PARTIAL);
+            if complete.exists() {
+                continue;
+            }
+            match std::fs::create_dir(&partial) {
+                Ok(()) => {
+                    let raw = partial.join("raw");
+                    std::fs::create_dir(&raw).map_err(ExperimentError::io("create", &raw))?;
+                    return Ok(Self { partial, complete });
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(ExperimentError::io("create", &partial)(error)),
+            }
+        }
+        unreachable!("there are fewer folders than numbers")
+    }
+
+    /// Where everything is written.
+    pub(super) fn partial(&self) -> &Path {
+        &self.partial
+    }
+
+    /// Where the raw data of the run called `run` goes: its journal and its trace.
+    pub(super) fn raw(&self, run: &str, ending: &str) -> PathBuf {
+        self.partial.join("raw").join(format!("{run}.{ending}"))
+    }
+
+    /// Keeps the files that described the experiment.
+    pub(super) fn keep_texts(&self, experiment: &Experiment) -> Result<(), ExperimentError> {
+        for (name, file) in [("experiment.toml", &experiment.file), ("mix.toml", &experiment.mix.file)] {
+            std::fs::copy(file, self.partial.join(name)).map_err(ExperimentError::io("copy", file))?;
+        }
+        let file = self.partial.join("machine.toml");
+        std::fs::write(&file, experiment.mix.machine.text()).map_err(ExperimentError::io("write", &file))
+    }
+
+    /// Gives the folder its name: all of it is there.
+    pub(super) fn complete(self) -> Result<PathBuf, ExperimentError> {
+        std::fs::rename(&self.partial, &self.complete).map_err(ExperimentError::io("complete", &self.complete))?;
+        Ok(self.complete)
+    }
+}
+
+/// The day of `moment` in UTC, as `2026-01-31`.
+pub(super) fn date_of(moment: SystemTime) -> String {
+    let seconds = moment.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let (year, month, day) = civil(seconds / 86_400);
+    format!("{year:04}-{month:02}-{day:02}")
+}
+
+/// The time of `moment` in UTC, as `2026-01-31T23:59:59Z`.
+pub(super) fn time_of(moment: SystemTime) -> String {
+    let seconds = moment.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
+    format!("{}T{hour:02}:{minute:02}:{second:02}Z", date_of(moment))
+}
+
+/// Year, month and day of the day that is `days` after 1970-01-01: whole years first, then whole months.
+fn civil(mut days: u64) -> (u64, usize, u64) {
+    let leap = |year: u64| year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
+    let mut year = 1970;
+    while days >= 365 + u64::from(leap(year)) {
+        days -= 365 + u64::from(leap(year));
+        year += 1;
+    }
+    let lengths = [31, 28 + u64::from(leap(year)), 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+    let mut month = 0;
+    while days >= lengths[month] {
+        days -= lengths[month];
+        month += 1;
+    }
+    (year, month + 1, days + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn dates_know_leap_years() {
+        let at = |seconds| time_of(UNIX_EPOCH + Duration::from_secs(seconds));
+        assert_eq!(at(0), "1970-01-01T00:00:00Z");
+        assert_eq!(at(951_782_399), "2000-02-28T23:59:59Z");
+        assert_eq!(at(951_782_400), "2000-02-29T00:00:00Z");
+        assert_eq!(at(1_709_251_200), "2024-03-01T00:00:00Z");
+    }
+}

@@ -1,0 +1,110 @@
+//! Where results come from: enough to run the experiment again, and to know on what it ran.
+
+use std::collections::BTreeMap;
+use std::process::Command;
+use std::time::SystemTime;
+
+use serde::Serialize;
+
+use super::description::Experiment;
+use super::folder::time_of;
+use crate::doctor::programs;
+use crate::report::collected::Collected;
+use crate::testbed::TestBed;
+
+/// The manifest of a results folder.
+#[derive(Debug, Serialize)]
+pub(super) struct Manifest<'a> {
+    experiment: &'a str,
+    command: &'a [String],
+    /// The commit that the program's source is at, where it runs inside a checkout; `+changes` if files differ.
+    revision: Option<String>,
+    version: &'static str,
+    began: String,
+    seconds: u64,
+    seed: u64,
+    quanta: u64,
+    repeats: u32,
+    /// The machine that all ran on.
+    host: Host,
+    qemu: Option<String>,
+    image_digest: Option<&'a str>,
+    guest_kernel: Option<&'a str>,
+    machine: &'a str,
+    quantum_cycles: u64,
+    refill_cycles_per_quantum_cycle: f64,
+    /// Mean length of a stay in a phase, alone, in quanta, by guest.
+    phase_quanta: BTreeMap<&'a str, Option<f64>>,
+}
+
+/// What a result may depend on, in the machine that emulated or measured.
+#[derive(Debug, Serialize)]
+struct Host {
+    processor: Option<String>,
+    cpus: usize,
+    memory_mib: Option<u64>,
+    kernel: Option<String>,
+}
+
+impl<'a> Manifest<'a> {
+    /// The manifest of an experiment that `began` then and ends now.
+    pub(super) fn of(
+        experiment: &'a Experiment,
+        bed: &'a TestBed,
+        collected: &'a Collected,
+        command: &'a [String],
+        began: SystemTime,
+    ) -> Self {
+        let image = bed.image();
+        let phases = collected.solo.iter();
+        Self {
+            experiment: &experiment.name,
+            command,
+            revision: revision(),
+            version: env!("CARGO_PKG_VERSION"),
+            began: time_of(began),
+            seconds: began.elapsed().map_or(0, |elapsed| elapsed.as_secs()),
+            seed: experiment.mix.seed,
+            quanta: experiment.quanta,
+            repeats: experiment.repeats,
+            host: Host::this(),
+            qemu: image.and_then(|_| programs::version_of(programs::EMULATOR)),
+            image_digest: image.map(|image| image.digest.as_str()),
+            guest_kernel: image.map(|image| image.manifest.kernel_release.as_str()),
+            machine: experiment.mix.machine.name(),
+            quantum_cycles: experiment.mix.quantum_cycles,
+            refill_cycles_per_quantum_cycle: experiment.mix.machine.refill_cycles() as f64
+                / experiment.mix.quantum_cycles as f64,
+            phase_quanta: phases.map(|solo| (solo.guest.as_str(), solo.mean_phase_quanta())).collect(),
+        }
+    }
+}
+
+fn revision() -> Option<String> {
+    let git = |arguments: &[&str]| {
+        let output = Command::new("git").args(arguments).output().ok().filter(|output| output.status.success())?;
+        Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    };
+    let commit = git(&["rev-parse", "HEAD"])?;
+    let changed = git(&["status", "--porcelain", "--untracked-files=no"]).is_some_and(|list| !list.is_empty());
+    Some(if changed { format!("{commit}+changes") } else { commit })
+}
+
+impl Host {
+    fn this() -> Self {
+        let read = |path: &str| std::fs::read_to_string(path).ok();
+        let value = |text: String, key: &str| {
+            let line = text.lines().find(|line| line.starts_with(key))?;
+            Some(line.split_once(':')?.1.trim().to_owned())
+        };
+        let memory = read("/proc/meminfo").and_then(|text| value(text, "MemTotal"));
+        Self {
+            processor: read("/proc/cpuinfo").and_then(|text| value(text, "model name")),
+            cpus: std::thread::available_parallelism().map_or(1, usize::from),
+            memory_mib: memory
+                .and_then(|text| text.trim_end_matches("kB").trim().parse::<u64>().ok())
+                .map(|kib| kib / 1024),
+            kernel: read("/proc/sys/kernel/osrelease").map(|release| release.trim().to_owned()),
+        }
+    }
+}
