@@ -116,12 +116,12 @@ pub enum Comparison {
     Better,
     /// It was worse, by more than repeated runs of either differ.
     Worse,
-    /// The difference is no larger than the spread of repeated runs, or smaller than 0.1 %.
+    /// The difference is no larger than the spread of repeated runs, or smaller than 0.5 %.
     NoDifference,
 }
 
 /// Smallest difference worth a word, as a share: repeated runs of one policy may happen to agree exactly.
-const LEAST_DIFFERENCE: f64 = 0.001;
+const LEAST_DIFFERENCE: f64 = 0.005;
 
 /// Compares `candidate` with `yardstick`.
 #[must_use]
