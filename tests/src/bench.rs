@@ -8,14 +8,18 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use harness::host::emulated::{EmulatedHost, GuestPlan, LaunchError, Setup, plugin};
+use harness::host::emulated::{EmulatedHost, GuestPlan, LaunchError, Setup, description, plugin};
 use harness::host::{Host, Observation};
 use harness::image::{Cache, Image};
 use harness::interrupt::Interrupt;
-use harness::qemu::Program;
+use harness::qemu::snapshot::Snapshots;
+use harness::qemu::{Program, Qemu, RunFolder, Start};
 use machine::spec::{Cpu, Machine};
 use predictor::counters::{Event, Sample};
 use workloads::catalogue::{Catalogue, Launch};
+
+/// Set by a test that has the bench, for programs that it starts.
+pub const TAKEN: &str = "PHASECAST_BENCH_IS_TAKEN";
 
 /// Memory of every test guest.
 const MEMORY_MIB: u32 = 256;
@@ -26,7 +30,7 @@ pub struct Bench {
     pub image: Image,
     /// Where saved states are kept.
     pub cache: PathBuf,
-    _turn: File,
+    _turn: Option<File>,
 }
 
 impl Bench {
@@ -44,8 +48,11 @@ impl Bench {
             return None;
         }
         let cache = Cache::open(cache_folder()).expect("a folder for images");
-        let turn = File::create(cache.folder().join("tests.lock")).expect("a lock file");
-        turn.lock().expect("this test's turn");
+        let turn = std::env::var_os(TAKEN).is_none().then(|| {
+            let turn = File::create(cache.folder().join("tests.lock")).expect("a lock file");
+            turn.lock().expect("this test's turn");
+            turn
+        });
         let image = Image::ensure(&cache, &Interrupt::default(), &mut |line| eprintln!("image: {line}"));
         Some(Self { image: image.expect("a guest image"), cache: cache.folder().to_owned(), _turn: turn })
     }
@@ -71,6 +78,31 @@ impl Bench {
     #[must_use]
     pub fn launch(&self, machine: &Machine, guests: &[GuestPlan]) -> EmulatedHost {
         self.try_launch(machine, guests).unwrap_or_else(|error| panic!("{}", whole(&error)))
+    }
+
+    /// CPU time of one run of a guest's program without the plugin, from the same saved state.
+    ///
+    /// # Panics
+    /// If the guest does not run.
+    #[must_use]
+    pub fn plain_run(&self, plan: &GuestPlan) -> Duration {
+        let interrupt = Interrupt::default();
+        let program = Program::find().expect("it was there before");
+        let folder = RunFolder::create().expect("a run folder");
+        let description = description(plan, &self.image);
+        let snapshots = Snapshots::open(&self.cache).expect("a folder for saved states");
+        let state = snapshots.ensure(&program, &description, &self.image.digest, &folder, &interrupt);
+        let start = Start { plugin: None, state: Some(state.expect("a saved state")) };
+        let mut guest = Qemu::start(&program, &description, start, &folder).expect("it starts");
+        guest.wait_restored(&interrupt).expect("it is restored");
+        let before = guest.cpu_time().expect("it is there");
+        guest.send("go").expect("its port is open");
+        guest.resume().expect("it runs");
+        let mut next = || guest.wait_line("run", Duration::from_secs(120), &interrupt).expect("a line");
+        assert_eq!(next(), "begin");
+        let line = next();
+        assert!(line.starts_with("done run=0 status=0 "), "{line}");
+        guest.cpu_time().expect("it runs").saturating_sub(before)
     }
 }
 

@@ -194,6 +194,12 @@ impl Segment {
         self.slot(slot).status.load(Acquire) == ARRIVED
     }
 
+    /// Whether it is this vCPU's turn: while virtual time passes, the one its domain waits for.
+    #[must_use]
+    pub fn has_turn(&self, slot: Slot) -> bool {
+        self.slot(slot).turn.load(Acquire) == 1
+    }
+
     /// The vCPU's counts up to the last epoch it finished; meaningful while parked.
     #[must_use]
     pub fn counters(&self, slot: Slot) -> Counters {

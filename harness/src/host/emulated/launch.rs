@@ -37,7 +37,9 @@ pub enum LaunchError {
 const KERNEL_WORDS: &str = "console=ttyS0 panic=-1 mitigations=off nokaslr no_timer_check tsc_early_khz=1000000 \
                             lpj=4000000";
 
-fn description(plan: &GuestPlan, image: &Image) -> Description {
+/// The machine that a guest boots on this host.
+#[must_use]
+pub fn description(plan: &GuestPlan, image: &Image) -> Description {
     Description {
         name: plan.name.clone(),
         accelerator: Accelerator::Tcg,

@@ -23,7 +23,7 @@ use predictor::counters::{Event, GuestId, Sample, VcpuId};
 use predictor::placement::{Move, Placement};
 use predictor::topology::{CpuId, DomainId, LlcDomain, NodeId, Topology};
 
-pub use launch::LaunchError;
+pub use launch::{LaunchError, description};
 pub use plan::{GuestPlan, check, check_capacity, check_vcpus};
 
 use self::launch::Restorer;
@@ -70,6 +70,7 @@ pub struct EmulatedHost {
     placement: Placement,
     guests: Vec<Guest>,
     announced: bool,
+    quantum_within: Duration,
     consoles: Option<PathBuf>,
     // Fields are dropped in this order: guests first, then what they use.
     segment: Segment,
@@ -120,6 +121,7 @@ impl EmulatedHost {
             placement: placement(setup.machine, setup.guests),
             guests: restored.into_iter().zip(setup.guests).map(guest).collect(),
             announced: false,
+            quantum_within: QUANTUM_WITHIN,
             consoles: setup.consoles.map(Path::to_owned),
             segment,
             run,
@@ -130,6 +132,14 @@ impl EmulatedHost {
             return Err(error);
         }
         Ok(host)
+    }
+
+    /// The same host, which takes a guest for hung if a quantum lasts longer than this on the wall clock. By default two
+    /// minutes, many times what a slow machine needs.
+    #[must_use]
+    pub fn with_deadline(mut self, quantum_within: Duration) -> Self {
+        self.quantum_within = quantum_within;
+        self
     }
 
     /// How many runs of its program each guest has completed, in the order of their ids.
@@ -198,11 +208,12 @@ impl EmulatedHost {
         Ok(true)
     }
 
+    /// The guest that all others wait for: the one whose turn it is, or that has not come to its begin mark.
     fn hung(&mut self, action: &str, pending: &[Slot], within: Duration) -> QemuError {
-        let names: Vec<&str> = pending.iter().map(|slot| self.guests[slot.0 as usize].qemu.name()).collect();
-        let reason = format!("still running after {} s: {}", within.as_secs(), names.join(", "));
-        let first = pending.first().copied().unwrap_or(Slot(0));
-        self.guest(first).qemu.failure(action, reason)
+        let blocks = |slot: &&Slot| self.segment.has_turn(**slot) || !self.segment.arrived(**slot);
+        let slot = pending.iter().find(blocks).or(pending.first()).copied().unwrap_or(Slot(0));
+        let reason = format!("it hangs: the others have waited for it for {} s", within.as_secs());
+        self.guest(slot).qemu.failure(action, reason)
     }
 
     fn guest(&mut self, slot: Slot) -> &mut Guest {
@@ -235,8 +246,8 @@ impl EmulatedHost {
     fn pass(&mut self, cycles: u64) -> Result<(), HostError> {
         let refused = |error: machine::segment::SegmentError| HostError { action: error.action, reason: error.reason };
         self.segment.grant(cycles).map_err(refused)?;
-        let deadline = Instant::now() + QUANTUM_WITHIN;
-        while self.wait_slice("run", deadline, QUANTUM_WITHIN).map_err(host_error)? {}
+        let deadline = Instant::now() + self.quantum_within;
+        while self.wait_slice("run", deadline, self.quantum_within).map_err(host_error)? {}
         Ok(())
     }
 
