@@ -22,4 +22,6 @@ pub mod seat;
 
 pub mod vcpu;
 
+pub mod idle;
+
 mod layout;

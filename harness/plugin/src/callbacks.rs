@@ -8,6 +8,7 @@
 use std::ffi::{c_uint, c_void};
 
 use machine::cache::Direction;
+use machine::idle::Idleness;
 use machine::marks::Mark;
 use machine::seat::Seat;
 use machine::vcpu::{AccessSite, Block, Indexing, Vcpu};
@@ -24,6 +25,7 @@ pub(crate) struct Running {
     pub(crate) vcpu: Vcpu,
     seat: Seat,
     addresses: Addresses,
+    idleness: Idleness,
 }
 
 /// How an address becomes a physical one.
@@ -78,7 +80,8 @@ pub(crate) unsafe fn begin() {
         Addresses::Virtual => Indexing::Plain,
     };
     let vcpu = Vcpu::new(seat.machine(), seat.slot().0, seat.seed(), indexing, turn);
-    let running = Box::leak(Box::new(Running { vcpu, seat, addresses }));
+    let idleness = Idleness::new(seat.machine());
+    let running = Box::leak(Box::new(Running { vcpu, seat, addresses, idleness }));
     // SAFETY: as promised to us; the box is never freed.
     unsafe { RUNNING = running };
 }
@@ -111,15 +114,33 @@ pub(crate) unsafe fn refuse(message: &str) {
     }
 }
 
-/// Ends the turn and waits for the next; stops counting if all were released meanwhile.
+/// Ends the turn and waits for the next; `false`, and no more counting, if all were released meanwhile.
 #[cold]
-fn pass_turn(running: &mut Running) {
+fn pass_turn(running: &mut Running) -> bool {
     let Running { vcpu, seat, .. } = running;
     let lines = vcpu.take_lines_moved();
-    match seat.pass(vcpu.counters(), &vcpu.phase_instructions(), lines) {
+    let turn = seat.pass(vcpu.counters(), &vcpu.phase_instructions(), lines);
+    match turn {
         Some(turn) => vcpu.enter(turn),
         // SAFETY: on the vCPU's thread; callers return at once.
         None => unsafe { stop() },
+    }
+    turn.is_some()
+}
+
+/// Lets the vCPU be idle for as many epochs as its halt is taken to last.
+#[cold]
+fn halt(running: &mut Running) {
+    running.vcpu.halt();
+    let counters = running.vcpu.counters();
+    let epochs = running.idleness.epochs_of_halt(counters.instructions - counters.kernel_instructions);
+    for epoch in 0..epochs {
+        if epoch > 0 {
+            running.vcpu.halt();
+        }
+        if !pass_turn(running) {
+            return;
+        }
     }
 }
 
@@ -200,7 +221,7 @@ fn access(running: &mut Running, info: qemu_plugin_meminfo_t, address: u64, dire
     let site = unsafe { &*site.cast::<AccessSite>() };
     // SAFETY: `info` is of the access this callback is about.
     let bytes = || 1 << unsafe { qemu_plugin_mem_size_shift(info) };
-    let Running { vcpu, seat, addresses } = running;
+    let Running { vcpu, seat, addresses, .. } = running;
     match addresses {
         Addresses::Virtual => vcpu.access(address, direction, site, bytes, Some, seat.llc()),
         Addresses::Translated => {
@@ -233,10 +254,7 @@ pub(crate) unsafe extern "C" fn on_special(_vcpu: c_uint, site: *mut c_void) {
         return;
     };
     match site.special {
-        Special::Halt => {
-            running.vcpu.halt();
-            pass_turn(running);
-        }
+        Special::Halt => halt(running),
         Special::AddressSpaceSwitch => running.vcpu.switch_address_space(running.seat.llc()),
         Special::Mark(mark) => running.vcpu.mark(mark, site.instruction),
     }
