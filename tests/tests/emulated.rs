@@ -228,8 +228,8 @@ fn a_harness_waits_to_be_killed() {
 fn emulating_the_machine_costs_at_most_three_times_plain_translation() {
     let Some(bench) = Bench::take() else { return };
     let plan = guest("bzip2", "bzip2", 0);
-    let plain = bench.plain_run(&plan);
-    let mut host = bench.launch(&small_machine(), &[plan]);
+    let plain_before = bench.plain_run(&plan);
+    let mut host = bench.launch(&small_machine(), std::slice::from_ref(&plan));
     let before = cpu_time(&host);
     let completed = |event: &GuestEvent| matches!(event, GuestEvent::RunCompleted { run: 0, .. });
     let mut instructions = 0;
@@ -241,6 +241,9 @@ fn emulating_the_machine_costs_at_most_three_times_plain_translation() {
         }
     }
     let emulated = cpu_time(&host).checked_sub(before).expect("time goes on");
+    drop(host);
+    // Before and after: what else this machine does takes its share of both.
+    let plain = (plain_before + bench.plain_run(&plan)) / 2;
     let ratio = emulated.as_secs_f64() / plain.as_secs_f64();
     eprintln!("{instructions} instructions of bzip2: {plain:?} translated, {emulated:?} emulated: {ratio:.2} times");
     assert!(ratio <= 3.0, "{ratio:.2} times the CPU time");
