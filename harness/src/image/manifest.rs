@@ -134,3 +134,79 @@ pub(super) fn sha256_of_file(path: &Path) -> std::io::Result<String> {
 pub(super) fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::image::Image;
+
+    /// A complete image of three tiny files.
+    fn image() -> tempfile::TempDir {
+        let folder = tempfile::tempdir().expect("a folder");
+        for name in [KERNEL, INITRAMFS, ROOTFS] {
+            std::fs::write(folder.path().join(name), format!("this is {name}")).expect("a file");
+        }
+        let artefacts = [KERNEL, INITRAMFS, ROOTFS].map(|name| Artefact::of(folder.path(), name).expect("a file"));
+        let manifest = Manifest {
+            format: Manifest::FORMAT,
+            digest: "00".repeat(32),
+            recipe: 1,
+            kernel_release: "6.1.0".to_owned(),
+            guest_sha256: String::new(),
+            kernels_sha256: String::new(),
+            generators: 1,
+            inputs: Vec::new(),
+            packages: Vec::new(),
+            artefacts: artefacts.to_vec(),
+        };
+        std::fs::write(folder.path().join(MANIFEST), serde_json::to_vec(&manifest).expect("JSON")).expect("a file");
+        folder
+    }
+
+    fn problem(folder: &Path) -> String {
+        Image::open(folder).expect_err("a broken image").to_string()
+    }
+
+    #[test]
+    fn a_whole_image_opens() {
+        let folder = image();
+        assert_eq!(Image::open(folder.path()).expect("it is whole").kernel, folder.path().join(KERNEL));
+    }
+
+    #[test]
+    fn a_truncated_file_is_named_with_the_remedy_on_one_line() {
+        let folder = image();
+        std::fs::write(folder.path().join(ROOTFS), "this").expect("a file");
+        let problem = problem(folder.path());
+        let expected = format!(
+            "{}: has 4 bytes, the manifest says 19; remove this folder and run: phasecast image build",
+            folder.path().join(ROOTFS).display()
+        );
+        assert_eq!(problem, expected);
+    }
+
+    #[test]
+    fn a_changed_byte_is_found() {
+        let folder = image();
+        std::fs::write(folder.path().join(KERNEL), "That is vmlinuz").expect("a file");
+        assert!(problem(folder.path()).contains("vmlinuz: its SHA-256 is not the manifest's"));
+    }
+
+    #[test]
+    fn a_missing_file_or_manifest_is_named() {
+        let folder = image();
+        std::fs::remove_file(folder.path().join(INITRAMFS)).expect("it was there");
+        assert!(problem(folder.path()).contains("initramfs.cpio: cannot be read: No such file"));
+        std::fs::remove_file(folder.path().join(MANIFEST)).expect("it was there");
+        assert!(problem(folder.path()).contains("manifest.json: the manifest cannot be read"));
+    }
+
+    #[test]
+    fn another_format_is_refused_by_number() {
+        let folder = image();
+        let path = folder.path().join(MANIFEST);
+        let text = std::fs::read_to_string(&path).expect("text").replace("\"format\":1", "\"format\":2");
+        std::fs::write(&path, text).expect("a file");
+        assert!(problem(folder.path()).contains("the manifest has format 2, this release reads 1"));
+    }
+}
