@@ -1,3 +1,6 @@
-//! Fixtures that several test files share: emulated guests on a real image. The claims themselves stand in `tests/`.
+//! Fixtures that several test files share: emulated guests on a real image, and simulated ones. The claims themselves
+//! stand in `tests/`.
 
 pub mod bench;
+
+pub mod simulated;

@@ -19,6 +19,11 @@ pub struct Args {
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     /// Build the image of this release, unless the cache has it.
+    #[command(after_help = "Examples:
+  phasecast image build
+      the first time, or after the guest's programs changed
+  phasecast image build --refresh --cache /var/tmp/phasecast
+      with the newest packages, into a folder of its own")]
     Build {
         /// Ask the mirror for the current versions of Debian's packages.
         #[arg(long)]
@@ -27,6 +32,11 @@ enum Command {
         common: Common,
     },
     /// Say which images the cache has, what is in them, and whether they are whole.
+    #[command(after_help = "Examples:
+  phasecast image show
+      every image, its files with their digests, and its packages
+  phasecast image show --json
+      the same for programs")]
     Show {
         #[command(flatten)]
         common: Common,

@@ -95,3 +95,21 @@ pub trait Host {
     /// leaves its vCPU where it was.
     fn apply(&mut self, moves: &[Move]) -> Result<Vec<MoveOutcome>, HostError>;
 }
+
+impl<Inner: Host + ?Sized> Host for Box<Inner> {
+    fn topology(&self) -> &Topology {
+        (**self).topology()
+    }
+
+    fn events(&self) -> &BTreeSet<Event> {
+        (**self).events()
+    }
+
+    fn advance(&mut self, quantum: Duration) -> Result<Observation, HostError> {
+        (**self).advance(quantum)
+    }
+
+    fn apply(&mut self, moves: &[Move]) -> Result<Vec<MoveOutcome>, HostError> {
+        (**self).apply(moves)
+    }
+}

@@ -1,0 +1,247 @@
+//! Host laws: what every host promises to what stands above it. One list of claims, run over every host. A host that
+//! this machine lacks says why and passes; `REQUIRE_HOSTS=simulated,emulated` turns that into a failure.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use harness::host::faulty::{ApplyFault, FaultPlan, FaultyHost};
+use harness::host::simulated::SimulatedHost;
+use harness::host::simulated::script::{KindId, PhaseKind, Script, ScriptedGuest, Stretch};
+use harness::host::{Host, MoveOutcome, Observation};
+use predictor::counters::{Event, GuestId, Reading, Sample, VcpuId};
+use predictor::placement::{Move, Placement};
+use predictor::topology::{CpuId, DomainId, LlcDomain, NodeId, Topology};
+
+const QUANTUM: Duration = Duration::from_millis(1);
+
+/// The clock of every host here.
+const CYCLES_PER_QUANTUM: f64 = 2_000_000.0;
+
+/// A host under examination: three vCPUs, two in domain 0, one in domain 1, both domains with room for two. Every step
+/// is held against what all samples must be, and followed by its own picture of who runs where.
+struct Examined<'a> {
+    host: &'a mut dyn Host,
+    placement: Placement,
+}
+
+type Claim = fn(&mut Examined<'_>);
+
+/// Every claim leaves the vCPUs where it found them, so that they can be checked in any order.
+const CLAIMS: [(&str, Claim); 9] = [
+    ("a move is done, and the next sample stands in the new domain", a_move_is_done),
+    ("a full domain refuses", a_full_domain_refuses),
+    ("two full domains can swap", full_domains_can_swap),
+    ("an unknown vCPU is refused", an_unknown_vcpu_is_refused),
+    ("an unknown domain is refused", an_unknown_domain_is_refused),
+    ("a move from where the vCPU is not is refused", a_wrong_origin_is_refused),
+    ("a second move of one vCPU in a batch is refused", a_second_move_is_refused),
+    ("a batch without moves is answered with nothing", an_empty_batch_is_answered),
+    ("what can be done is done beside what is refused", refusals_do_not_spread),
+];
+
+impl<'a> Examined<'a> {
+    /// The first quantum: everybody arrives where the first samples stand.
+    fn begin(host: &'a mut dyn Host) -> Self {
+        let seen = host.advance(QUANTUM).unwrap_or_else(|error| panic!("{error}"));
+        let placement = Placement(seen.arrivals.iter().map(|arrival| (arrival.vcpu, arrival.domain)).collect());
+        assert_eq!(placement.0.len(), 3, "the first quantum reports who was there from the start");
+        assert!(seen.departures.is_empty());
+        let examined = Self { host, placement };
+        examined.check(&seen);
+        examined
+    }
+
+    fn step(&mut self) {
+        let seen = self.host.advance(QUANTUM).unwrap_or_else(|error| panic!("{error}"));
+        assert!(seen.arrivals.is_empty() && seen.departures.is_empty(), "nobody comes and nobody goes: {seen:?}");
+        self.check(&seen);
+    }
+
+    fn check(&self, seen: &Observation) {
+        let placed: BTreeMap<VcpuId, DomainId> = seen.samples.iter().map(|s| (s.vcpu, s.domain)).collect();
+        assert_eq!(placed, self.placement.0, "each vCPU has a sample, in the domain where it was put");
+        assert_eq!(placed.len(), seen.samples.len(), "no vCPU has two samples");
+        assert!(seen.samples.is_sorted_by_key(|sample| sample.vcpu), "samples stand in the order of ids");
+        for sample in &seen.samples {
+            self.check_sample(sample);
+        }
+    }
+
+    fn check_sample(&self, sample: &Sample) {
+        let elapsed = sample.elapsed.as_secs_f64() / QUANTUM.as_secs_f64();
+        assert!((0.99..=1.01).contains(&elapsed), "{}: the quantum is {elapsed} of what was asked", sample.vcpu);
+        for (event, reading) in sample.readings.iter() {
+            let claimed = self.host.events().contains(&event);
+            let name = event.name();
+            assert_eq!(reading != Reading::Absent, claimed, "{}: {name} is counted iff the host says so", sample.vcpu);
+        }
+        let count = |event| sample.count(event).map(|count| count as f64);
+        if let (Some(cycles), Some(idle)) = (count(Event::Cycles), count(Event::IdleCycles)) {
+            let share = (cycles + idle) / CYCLES_PER_QUANTUM;
+            assert!((0.99..=1.01).contains(&share), "{}: busy and idle cycles are {share} of all", sample.vcpu);
+        }
+        if let (Some(all), Some(kernel)) = (count(Event::Instructions), count(Event::KernelInstructions)) {
+            assert!(kernel <= all, "{}: the kernel's instructions are among all", sample.vcpu);
+        }
+        if let (Some(references), Some(misses)) = (count(Event::LlcReferences), count(Event::LlcMisses)) {
+            assert!(misses <= references, "{}: LLC misses are among its references", sample.vcpu);
+        }
+    }
+
+    /// Asks for moves and follows those that are done. Says of each whether it was refused.
+    fn ask(&mut self, moves: &[Move]) -> Vec<bool> {
+        let outcomes = self.host.apply(moves).unwrap_or_else(|error| panic!("{error}"));
+        let requests: Vec<Move> = outcomes.iter().map(|outcome| outcome.requested).collect();
+        assert_eq!(requests, moves, "every request is answered, in order");
+        for MoveOutcome { requested, refusal } in &outcomes {
+            match refusal {
+                None => drop(self.placement.0.insert(requested.vcpu, requested.to)),
+                Some(reason) => assert!(!reason.is_empty(), "a refusal says why"),
+            }
+        }
+        outcomes.iter().map(|outcome| outcome.refusal.is_some()).collect()
+    }
+}
+
+fn vcpu(guest: u32) -> VcpuId {
+    VcpuId { guest: GuestId(guest), index: 0 }
+}
+
+fn request(guest: u32, from: u32, to: u32) -> Move {
+    Move { vcpu: vcpu(guest), from: DomainId(from), to: DomainId(to) }
+}
+
+fn a_move_is_done(host: &mut Examined<'_>) {
+    assert_eq!(host.ask(&[request(1, 0, 1)]), [false]);
+    host.step();
+    assert_eq!(host.ask(&[request(1, 1, 0)]), [false]);
+    host.step();
+}
+
+fn a_full_domain_refuses(host: &mut Examined<'_>) {
+    assert_eq!(host.ask(&[request(2, 1, 0)]), [true]);
+    host.step();
+}
+
+fn full_domains_can_swap(host: &mut Examined<'_>) {
+    assert_eq!(host.ask(&[request(0, 0, 1), request(2, 1, 0)]), [false, false]);
+    host.step();
+    assert_eq!(host.ask(&[request(0, 1, 0), request(2, 0, 1)]), [false, false]);
+    host.step();
+}
+
+fn an_unknown_vcpu_is_refused(host: &mut Examined<'_>) {
+    let second = Move { vcpu: VcpuId { guest: GuestId(0), index: 1 }, from: DomainId(0), to: DomainId(1) };
+    assert_eq!(host.ask(&[request(99, 0, 1), second]), [true, true]);
+    host.step();
+}
+
+fn an_unknown_domain_is_refused(host: &mut Examined<'_>) {
+    assert_eq!(host.ask(&[request(0, 0, 2), request(1, 0, u32::MAX)]), [true, true]);
+    host.step();
+}
+
+fn a_wrong_origin_is_refused(host: &mut Examined<'_>) {
+    assert_eq!(host.ask(&[request(2, 0, 1)]), [true]);
+    host.step();
+}
+
+fn a_second_move_is_refused(host: &mut Examined<'_>) {
+    assert_eq!(host.ask(&[request(0, 0, 1), request(0, 0, 1)]), [false, true]);
+    host.step();
+    assert_eq!(host.ask(&[request(0, 1, 0)]), [false]);
+}
+
+fn an_empty_batch_is_answered(host: &mut Examined<'_>) {
+    assert!(host.ask(&[]).is_empty());
+    host.step();
+}
+
+fn refusals_do_not_spread(host: &mut Examined<'_>) {
+    assert_eq!(host.ask(&[request(1, 0, 1), request(77, 0, 1)]), [false, true]);
+    host.step();
+    assert_eq!(host.ask(&[request(1, 1, 0)]), [false]);
+    host.step();
+}
+
+fn check_laws(host: &mut dyn Host) {
+    let mut examined = Examined::begin(host);
+    for (claim, check) in CLAIMS {
+        eprintln!("law: {claim}");
+        check(&mut examined);
+    }
+}
+
+fn simulated() -> SimulatedHost {
+    let domain = |id: u32| LlcDomain {
+        id: DomainId(id),
+        node: NodeId(0),
+        cpus: vec![CpuId(2 * id), CpuId(2 * id + 1)],
+        llc_bytes: None,
+    };
+    let kind = |idle_share| PhaseKind {
+        name: "plain",
+        cycles_per_instruction: 1.3,
+        idle_share,
+        kernel_share: 0.1,
+        loads: 300.0,
+        stores: 100.0,
+        l1_misses: 30.0,
+        llc_references: 20.0,
+        llc_miss_ratio: 0.3,
+    };
+    let guest = |domain| ScriptedGuest {
+        name: format!("of domain {domain}"),
+        vcpus: 1,
+        domain: DomainId(domain),
+        stretches: [0, 1].map(|kind| Stretch { kind: KindId(kind), instructions: 700_000, truth: None }).into(),
+        arrives: Duration::ZERO,
+        departs: None,
+    };
+    let mut events: std::collections::BTreeSet<Event> = Event::ALL.into();
+    events.remove(&Event::WriteBacks);
+    let script = Script {
+        topology: Topology::new(vec![domain(0), domain(1)]).expect("sound"),
+        frequency_hz: 2_000_000_000,
+        events,
+        kinds: vec![kind(0.0), kind(0.7)],
+        interference: [((KindId(0), KindId(0)), 0.4)].into(),
+        guests: [0, 0, 1].map(guest).into(),
+        noise: 0.05,
+        cold_cycles: 50_000,
+    };
+    SimulatedHost::new(script, 1).expect("a sound script")
+}
+
+#[test]
+fn the_simulated_host_keeps_the_laws() {
+    check_laws(&mut simulated());
+}
+
+#[test]
+fn a_faulty_host_keeps_the_laws_between_its_faults() {
+    check_laws(&mut FaultyHost::new(simulated(), FaultPlan::default()));
+}
+
+#[test]
+fn a_host_that_refuses_leaves_everybody_where_they_are() {
+    let plan = FaultPlan { apply: [(1, ApplyFault::Refuse)].into(), ..FaultPlan::default() };
+    let mut host = FaultyHost::new(simulated(), plan);
+    let mut examined = Examined::begin(&mut host);
+    assert_eq!(examined.ask(&[request(1, 0, 1), request(2, 1, 0)]), [true, true]);
+    examined.step();
+}
+
+#[test]
+fn the_emulated_host_keeps_the_laws() {
+    use tests::bench::{Bench, kernel, small_machine};
+
+    let Some(bench) = Bench::take() else { return };
+    let compute = "blackscholes --size 64KiB --instructions 10G";
+    let guests = [
+        kernel("one", compute, 0),
+        kernel("two", "chase --size 768KiB --instructions 10G", 1),
+        kernel("three", compute, 2),
+    ];
+    check_laws(&mut bench.launch(&small_machine(), &guests));
+}
