@@ -127,6 +127,8 @@ fn edits(left: &str, right: &str) -> usize {
 /// The path of the key that stands at byte `at`: the table header above it, counted if it is one of a list, and the
 /// name before the `=` on its line. Keys inside inline tables get the path of the key that holds them.
 fn key_path_at(text: &str, at: usize) -> Option<String> {
+    // What is missing at the very end of the text belongs to its last line.
+    let at = at.min(text.len().saturating_sub(1));
     let mut header: Option<(&str, bool)> = None;
     let mut count = 0usize;
     let mut key = None;
@@ -203,6 +205,11 @@ mod tests {
             complaint("seed = \"one\"\n"),
             "mix.toml: seed: invalid type: string \"one\", expected u64 (line 1); correct it"
         );
+    }
+
+    #[test]
+    fn a_value_that_is_missing_at_the_end_is_placed_at_its_key() {
+        assert!(complaint("seed = ").starts_with("mix.toml: seed: "), "{}", complaint("seed = "));
     }
 
     #[test]

@@ -23,7 +23,7 @@ truth = true
 command = ["/usr/bin/kernels", "phased"]
 [[program.input]]
 name = "ref"
-arguments = ["gather:768KiB:12M blackscholes:64KiB:60M"]
+arguments = ["gather:768KiB:40M blackscholes:64KiB:200M"]
 
 [[program]]
 name = "compute-then-press"
@@ -33,7 +33,7 @@ truth = true
 command = ["/usr/bin/kernels", "phased"]
 [[program.input]]
 name = "ref"
-arguments = ["blackscholes:64KiB:60M gather:768KiB:12M"]
+arguments = ["blackscholes:64KiB:200M gather:768KiB:40M"]
 
 [[program]]
 name = "chase"
@@ -65,16 +65,17 @@ name = "alpha"
 program = "press-then-compute"
 [[guest]]
 name = "beta"
-program = "chase"
+program = "stream"
 [[guest]]
 name = "gamma"
 program = "compute-then-press"
 [[guest]]
 name = "delta"
-program = "stream"
+program = "chase"
 "#;
 
-/// Two phased guests and two steady ones on two LLC domains of two CPUs, the worst neighbours together at first.
+/// Two phased guests, with phases of about 15 quanta and opposite to each other, and two steady ones, on two LLC domains
+/// of two CPUs; the worst neighbours are together at first.
 ///
 /// # Panics
 /// Never: the mix is sound.
@@ -108,7 +109,7 @@ pub fn model_of(mix: &Mix) -> Model {
         for _ in 0..120 {
             samples.extend(host.advance(mix.quantum()).expect("no fault").samples);
         }
-        Series { name: mix.guests[0].program.clone(), samples }
+        Series { name: format!("{} ({})", mix.guests[0].program, mix.guests[0].input), samples }
     };
     let series: Vec<Series> = (0..mix.guests.len()).map(alone).collect();
     let run = describe(mix, launch(mix).as_ref(), PolicyKind::StayPut);

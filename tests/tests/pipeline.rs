@@ -88,7 +88,7 @@ fn the_journal_and_the_trace_of_a_run_agree() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let mut host = simulated::launch(&mix);
     let run = simulated::describe(&mix, host.as_ref(), PolicyKind::Reactive);
-    let (turns, journal) = simulated::run(&mix, host.as_mut(), PolicyKind::Reactive, &model, 40);
+    let (turns, journal) = simulated::run(&mix, host.as_mut(), PolicyKind::Reactive, &model, 60);
 
     let (journal_file, trace_file) = (folder.path().join("journal.jsonl"), folder.path().join("trace.parquet"));
     std::fs::write(&journal_file, journal.expect("no fault")).expect("writable");
@@ -129,6 +129,7 @@ fn the_page_about_traces_explains_every_column() {
     let page = std::fs::read_to_string(page).expect("docs/trace-format.md");
     let message = harness::trace::schema::message();
     let columns = message.lines().filter_map(|line| line.split_whitespace().nth(2));
+    let columns = columns.map(|column| column.trim_end_matches(';'));
     let columns: Vec<&str> = columns.filter(|column| !column.ends_with("_coverage") && *column != "{").collect();
     assert!(columns.len() > 20, "{columns:?}");
     let missing: Vec<_> = columns.iter().filter(|column| !page.contains(&format!("`{column}`"))).collect();

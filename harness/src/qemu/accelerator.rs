@@ -1,8 +1,9 @@
-#![expect(unsafe_code, reason = "one ioctl that no safe interface offers")]
 //! Who executes a guest's instructions on this machine, decided by trying.
 //!
 //! `/dev/kvm` can open, answer its version and create guests, and still never boot one: without the processor's help
 //! some kernels offer a software KVM that hangs at a stock kernel's first line. So the last check boots one.
+
+#![expect(unsafe_code, reason = "one ioctl that no safe interface offers")]
 
 use std::fs::{File, OpenOptions};
 use std::os::fd::AsRawFd;

@@ -1,9 +1,10 @@
-#![expect(unsafe_code, reason = "what a child does between fork and exec")]
 //! A child process that dies with the harness.
 //!
 //! The kernel's parent-death signal fires when the *thread* that spawned a child ends, so each child has a thread of its
 //! own that spawns it and waits for it. It ends when the child does, and so no child outlives it unnoticed: if the harness
 //! is killed, all its threads end and all children with them.
+
+#![expect(unsafe_code, reason = "what a child does between fork and exec")]
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};

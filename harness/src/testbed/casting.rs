@@ -19,6 +19,9 @@ use crate::mix::{Mix, MixGuest};
 /// A kind of phase whose data fits in the private caches, whatever it does with them.
 const RESIDENT: KindId = KindId(Kind::ALL.len());
 
+/// A kind of phase that does next to nothing.
+const IDLE: KindId = KindId(Kind::ALL.len() + 1);
+
 /// Largest relative deviation in a quantum.
 const NOISE: f64 = 0.02;
 
@@ -54,7 +57,11 @@ fn stretches(guest: &MixGuest, private_bytes: u64) -> Vec<Stretch> {
             let words = || guest.launch.argv.iter();
             let working_set = words().find_map(|word| parse_bytes(word).ok());
             let kind = words().find_map(|word| word.parse::<Kind>().ok());
-            let kind = kind.map_or(RESIDENT, |kind| cast(kind, working_set.unwrap_or(usize::MAX), private_bytes));
+            let kind = match kind {
+                Some(kind) => cast(kind, working_set.unwrap_or(usize::MAX), private_bytes),
+                None if words().any(|word| word == "idle") => IDLE,
+                None => RESIDENT,
+            };
             vec![Stretch { kind, instructions: ENDLESS, truth: None }]
         }
         Family::Real => drawn(guest),
@@ -107,7 +114,8 @@ fn kinds() -> Vec<PhaseKind> {
         Kind::Blackscholes => phase("blackscholes", 0.9, [220.0, 60.0, 2.0, 0.2], 0.1),
     });
     let resident = phase("resident", 0.7, [300.0, 100.0, 5.0, 0.1], 0.1);
-    kernels.into_iter().chain([resident]).collect()
+    let idle = PhaseKind { name: "idle", idle_share: 0.999, kernel_share: 1.0, ..resident.clone() };
+    kernels.into_iter().chain([resident, idle]).collect()
 }
 
 /// Loads, stores, L1 misses and LLC references per thousand instructions.
