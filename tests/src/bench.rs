@@ -59,6 +59,16 @@ impl Bench {
 
     /// Launches guests.
     pub fn try_launch(&self, machine: &Machine, guests: &[GuestPlan]) -> Result<EmulatedHost, LaunchError> {
+        self.launch_until(machine, guests, &Interrupt::default())
+    }
+
+    /// Launches guests unless interrupted.
+    pub fn launch_until(
+        &self,
+        machine: &Machine,
+        guests: &[GuestPlan],
+        interrupt: &Interrupt,
+    ) -> Result<EmulatedHost, LaunchError> {
         let setup = Setup {
             machine,
             guests,
@@ -68,7 +78,7 @@ impl Bench {
             consoles: None,
             progress: &|line| eprintln!("{line}"),
         };
-        EmulatedHost::launch(&setup, &Interrupt::default())
+        EmulatedHost::launch(&setup, interrupt)
     }
 
     /// Launches guests that are known to start.

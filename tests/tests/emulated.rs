@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use harness::host::emulated::{EmulatedHost, GuestPlan};
 use harness::host::{GuestEvent, Host};
+use harness::interrupt::{Interrupt, Interrupted};
 use predictor::counters::{GuestId, VcpuId};
 use predictor::placement::Move;
 use predictor::topology::DomainId;
@@ -170,6 +171,19 @@ fn what_cannot_run_is_refused_before_anything_starts() {
     assert!(refusal(&five).contains("5 guests, but machine \"small-2x2\" has 4 CPUs"));
     let huge = GuestPlan { memory_mib: 64 << 20, ..kernel("alpha", CHASE, 0) };
     assert!(refusal(&[huge]).contains("MiB are available"));
+}
+
+#[test]
+fn a_launch_that_is_interrupted_leaves_no_guest() {
+    let Some(bench) = Bench::take() else { return };
+    let interrupt = Interrupt::default();
+    interrupt.request();
+    let error = bench.launch_until(&small_machine(), &four_guests(), &interrupt).err().expect("it is interrupted");
+    let mut causes = std::iter::successors(Some(&error as &dyn std::error::Error), |cause| cause.source());
+    assert!(causes.any(|cause| cause.is::<Interrupted>()), "{}", whole(&error));
+    let threads = std::fs::read_dir("/proc/self/task").expect("this process has threads").flatten();
+    let children = threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("children")).ok());
+    assert_eq!(children.collect::<String>(), "");
 }
 
 /// Set for the copy of this test program that is to be killed.

@@ -89,11 +89,32 @@ impl Snapshots {
         drop(guest);
         let (bytes, sha256) = digest(&state).map_err(fail)?;
         let (qemu, arguments) = (program.version().to_owned(), description.machine_arguments());
-        let image = image.to_owned();
-        let content = Sidecar { format: FORMAT, bytes, sha256, qemu, image, arguments };
+        let content = Sidecar { format: FORMAT, bytes, sha256, qemu, image: image.to_owned(), arguments };
         write_sidecar(&sidecar, &content).map_err(fail)?;
         self.remember(&key, bytes);
+        self.remove_of_other_images(image);
         Ok(SavedState { file: File::open(&state).map_err(fail)?, console })
+    }
+
+    /// Removes states of other images that nobody is looking at, lest the cache grow with every image. A guest that is
+    /// being restored has its file open and keeps it. What cannot be removed now is tried again next time.
+    fn remove_of_other_images(&self, image: &str) {
+        let Ok(entries) = fs::read_dir(&self.folder) else { return };
+        for sidecar in entries.flatten().map(|entry| entry.path()) {
+            if sidecar.extension().is_none_or(|extension| extension != "json") {
+                continue;
+            }
+            let text = fs::read(&sidecar).unwrap_or_default();
+            let other = serde_json::from_slice::<Sidecar>(&text).is_ok_and(|content| content.image != image);
+            let lock = File::options().create(true).append(true).open(sidecar.with_extension("lock"));
+            let free = |lock: &File| flock(lock, FlockOperation::NonBlockingLockExclusive).is_ok();
+            if other && lock.as_ref().is_ok_and(free) {
+                // The sidecar goes first: without it the rest is never used.
+                for extension in ["json", "state", "log"] {
+                    let _ = fs::remove_file(sidecar.with_extension(extension));
+                }
+            }
+        }
     }
 
     /// The state, if it is there and as its sidecar says.
@@ -237,6 +258,19 @@ mod tests {
         assert!(snapshots.whole("abc", &path).expect("readable").is_none());
         fs::remove_file(sidecar_of(&path)).expect("removed");
         assert!(snapshots.whole("abc", &path).expect("readable").is_none());
+    }
+
+    #[test]
+    fn states_of_other_images_are_removed_unless_somebody_uses_them() {
+        let (_folder, snapshots, path) = cache_with(b"state", b"state");
+        snapshots.remove_of_other_images("image");
+        assert!(path.exists(), "it is this image's");
+        let held = snapshots.lock("abc", &Interrupt::default()).expect("nobody else");
+        snapshots.remove_of_other_images("another image");
+        assert!(path.exists(), "it is being used");
+        drop(held);
+        snapshots.remove_of_other_images("another image");
+        assert!(!path.exists() && !sidecar_of(&path).exists());
     }
 
     #[test]
