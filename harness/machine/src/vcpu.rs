@@ -222,19 +222,19 @@ impl Vcpu {
         direction: Direction,
         site: &AccessSite,
         bytes: impl FnOnce() -> u64,
-        translate: impl Fn(u64) -> Option<u64>,
+        mut translate: impl FnMut(u64) -> Option<u64>,
         llc: &mut [u64],
     ) {
         let line = Line::of(address);
         let mut missed = false;
         // Away from the line's end `hits_first_level` has already looked.
         if address % LINE_BYTES <= WIDEST_SAFE || !self.l1.hit(line, direction) {
-            missed = self.fill(line, address, direction, site, &translate, llc);
+            missed = self.fill(line, address, direction, site, &mut translate, llc);
         }
         if address % LINE_BYTES > WIDEST_SAFE {
             let last = address.wrapping_add(bytes() - 1);
             if Line::of(last) != line && !self.l1.hit(Line::of(last), direction) {
-                missed |= self.fill(Line::of(last), last, direction, site, &translate, llc);
+                missed |= self.fill(Line::of(last), last, direction, site, &mut translate, llc);
             }
         }
         self.l1_misses += u64::from(missed);
@@ -320,7 +320,7 @@ impl Vcpu {
         address: u64,
         direction: Direction,
         site: &AccessSite,
-        translate: impl Fn(u64) -> Option<u64>,
+        mut translate: impl FnMut(u64) -> Option<u64>,
         llc: &mut [u64],
     ) -> bool {
         // What is no memory is a device's: not cached, not timed.

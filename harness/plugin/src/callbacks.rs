@@ -18,6 +18,7 @@ use qemu_plugin_sys::{
 };
 
 use crate::dataflow::Special;
+use crate::tlb::Translations;
 use crate::translation::SpecialSite;
 
 /// The vCPU while it is counted.
@@ -26,6 +27,7 @@ pub(crate) struct Running {
     seat: Seat,
     addresses: Addresses,
     idleness: Idleness,
+    translations: Translations,
 }
 
 /// How an address becomes a physical one.
@@ -81,7 +83,8 @@ pub(crate) unsafe fn begin() {
     };
     let vcpu = Vcpu::new(seat.machine(), seat.slot().0, seat.seed(), indexing, turn);
     let idleness = Idleness::new(seat.machine());
-    let running = Box::leak(Box::new(Running { vcpu, seat, addresses, idleness }));
+    let translations = Translations::new();
+    let running = Box::leak(Box::new(Running { vcpu, seat, addresses, idleness, translations }));
     // SAFETY: as promised to us; the box is never freed.
     unsafe { RUNNING = running };
 }
@@ -221,11 +224,12 @@ fn access(running: &mut Running, info: qemu_plugin_meminfo_t, address: u64, dire
     let site = unsafe { &*site.cast::<AccessSite>() };
     // SAFETY: `info` is of the access this callback is about.
     let bytes = || 1 << unsafe { qemu_plugin_mem_size_shift(info) };
-    let Running { vcpu, seat, addresses, .. } = running;
+    let Running { vcpu, seat, addresses, translations, .. } = running;
     match addresses {
         Addresses::Virtual => vcpu.access(address, direction, site, bytes, Some, seat.llc()),
         Addresses::Translated => {
-            vcpu.access(address, direction, site, bytes, |address| physical(info, address), seat.llc());
+            let translate = |address| translations.get(address, || physical(info, address));
+            vcpu.access(address, direction, site, bytes, translate, seat.llc());
         }
     }
 }
@@ -255,7 +259,11 @@ pub(crate) unsafe extern "C" fn on_special(_vcpu: c_uint, site: *mut c_void) {
     };
     match site.special {
         Special::Halt => halt(running),
-        Special::AddressSpaceSwitch => running.vcpu.switch_address_space(running.seat.llc()),
+        Special::AddressSpaceSwitch => {
+            running.translations.clear();
+            running.vcpu.switch_address_space(running.seat.llc());
+        }
+        Special::TranslationChange => running.translations.clear(),
         Special::Mark(mark) => running.vcpu.mark(mark, site.instruction),
     }
 }

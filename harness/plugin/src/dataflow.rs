@@ -46,6 +46,8 @@ pub(crate) enum Special {
     Halt,
     /// Another address space from here on: virtually tagged lines are void.
     AddressSpaceSwitch,
+    /// Some page lies elsewhere from here on.
+    TranslationChange,
     /// The guest's program says where it is.
     Mark(Mark),
 }
@@ -186,6 +188,7 @@ fn special(instruction: &Instruction, bytes: &[u8]) -> Option<Special> {
     match instruction.code() {
         Code::Hlt => Some(Special::Halt),
         Code::Mov_cr_r64 if instruction.op0_register() == Register::CR3 => Some(Special::AddressSpaceSwitch),
+        Code::Mov_cr_r64 | Code::Invlpg_m | Code::Invpcid_r64_m128 => Some(Special::TranslationChange),
         Code::Nop_rm32 => Mark::decode(bytes).map(Special::Mark),
         _ => None,
     }
@@ -345,7 +348,12 @@ mod tests {
         let flow = analyse(0, &[&[0xf4], &[0x0f, 0x22, 0xd8], &[0x0f, 0x22, 0xc0], &mark]);
         assert_eq!(
             flow.specials,
-            [(0, Special::Halt), (1, Special::AddressSpaceSwitch), (3, Special::Mark(Mark::Phase(3)))]
+            [
+                (0, Special::Halt),
+                (1, Special::AddressSpaceSwitch),
+                (2, Special::TranslationChange),
+                (3, Special::Mark(Mark::Phase(3)))
+            ]
         );
     }
 

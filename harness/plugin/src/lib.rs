@@ -18,6 +18,8 @@ mod dataflow;
 
 mod translation;
 
+mod tlb;
+
 mod callbacks;
 
 mod install;
