@@ -69,6 +69,29 @@ impl Dependences {
     }
 }
 
+/// What the registers that a block changes wait for at its end.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Outputs {
+    each: Vec<(u8, Dependences)>,
+    /// What any of them waits for.
+    any: Dependences,
+    /// Bit i: register i is changed.
+    changed: u64,
+}
+
+impl Outputs {
+    /// Of a block that changes no register.
+    pub const NONE: Self = Self { each: Vec::new(), any: Dependences { registers: 0, loads: 0 }, changed: 0 };
+
+    /// The changed registers by their numbers, each with what its value waits for.
+    #[must_use]
+    pub fn new(each: Vec<(u8, Dependences)>) -> Self {
+        let any = each.iter().fold(Dependences::default(), |any, (_, needs)| any.and(*needs));
+        let changed = each.iter().fold(0, |changed, (register, _)| changed | 1 << register);
+        Self { each, any, changed }
+    }
+}
+
 /// A long access under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Flight {
@@ -96,6 +119,8 @@ pub struct Pipeline {
     pending_registers: u64,
     loaded: [u64; LOAD_SLOTS],
     pending_loads: u64,
+    /// The last deadline in ticks of instructions, and as a position.
+    deadline: (u64, u64),
 }
 
 impl Pipeline {
@@ -115,6 +140,7 @@ impl Pipeline {
             pending_registers: 0,
             loaded: [0; LOAD_SLOTS],
             pending_loads: 0,
+            deadline: (0, 0),
         }
     }
 
@@ -190,44 +216,49 @@ impl Pipeline {
 
     /// The block that loaded into slots is over: its registers wait for what `outputs` says. Brings stalls up to date.
     #[inline]
-    pub fn end_block(&mut self, position: u64, outputs: &[(u8, Dependences)]) {
+    pub fn end_block(&mut self, position: u64, outputs: &Outputs) {
         self.retire(position);
         if self.pending_loads | self.pending_registers == 0 {
             return;
         }
         let now = self.clock(position);
-        let (mut waiting, mut settled) = (0u64, 0u64);
-        for &(register, needs) in outputs {
-            let at = self.known(needs);
-            if at > now {
-                // Set aside, since later outputs ask for values at the block's start.
-                self.next_ready[usize::from(register)] = at;
-                waiting |= 1 << register;
-            } else {
-                settled |= 1 << register;
+        let mut waiting = 0u64;
+        if outputs.any.loads & self.pending_loads | outputs.any.registers & self.pending_registers != 0 {
+            for &(register, needs) in &outputs.each {
+                let at = self.known(needs);
+                if at > now {
+                    // Set aside, since later outputs ask for values at the block's start.
+                    self.next_ready[usize::from(register)] = at;
+                    waiting |= 1 << register;
+                }
+            }
+            for register in bits(waiting) {
+                self.ready[register] = self.next_ready[register];
             }
         }
-        for register in bits(waiting) {
-            self.ready[register] = self.next_ready[register];
-        }
-        self.pending_registers = self.pending_registers & !settled | waiting;
-        for register in bits(self.pending_registers & !waiting) {
+        self.pending_registers &= !outputs.changed;
+        for register in bits(self.pending_registers) {
             if self.ready[register] <= now {
                 self.pending_registers &= !(1 << register);
             }
         }
+        self.pending_registers |= waiting;
         self.pending_loads = 0;
     }
 
     /// The first position at which [`Pipeline::end_block`] has something to do, given that the caller wants to hear at
     /// `deadline_ticks` anyway. Until then the base rate holds.
     #[must_use]
-    pub fn next_event(&self, deadline_ticks: u64) -> u64 {
+    pub fn next_event(&mut self, deadline_ticks: u64) -> u64 {
         if self.pending_loads | self.pending_registers != 0 {
             return 0;
         }
         let left = deadline_ticks.saturating_sub(self.stall_ticks + self.offset_ticks);
-        let deadline = left.div_ceil(self.ticks_per_instruction);
+        // Most events move neither: the division is spared.
+        if self.deadline.0 != left {
+            self.deadline = (left, left.div_ceil(self.ticks_per_instruction));
+        }
+        let deadline = self.deadline.1;
         deadline.min(self.window_full_at)
     }
 
@@ -288,15 +319,20 @@ mod tests {
         address: Dependences,
         outputs: &[(u8, Dependences)],
     ) -> f64 {
+        let outputs = Outputs::new(outputs.to_vec());
         let mut core = Pipeline::new(core);
         for block in 0..blocks {
             core.load(block * length, Some(0), address, LATENCY);
-            core.end_block((block + 1) * length, outputs);
+            core.end_block((block + 1) * length, &outputs);
         }
         core.clock(blocks * length) as f64 / (blocks * TICKS_PER_CYCLE) as f64
     }
 
     const LOADS_RAX: [(u8, Dependences); 1] = [(0, Dependences { registers: 1, loads: 1 })];
+
+    fn loads_rax() -> Outputs {
+        Outputs::new(LOADS_RAX.to_vec())
+    }
 
     #[test]
     fn a_chase_never_has_two_misses_under_way() {
@@ -338,8 +374,8 @@ mod tests {
         let mut core = Pipeline::new(CORE);
         // Block 1: rax <- [rax], a miss. Block 2: rax <- [rax + 8], a hit. Block 3: a miss that depends on rax.
         core.load(0, Some(0), Dependences::register(0), LATENCY);
-        core.end_block(1, &LOADS_RAX);
-        core.end_block(2, &LOADS_RAX);
+        core.end_block(1, &loads_rax());
+        core.end_block(2, &loads_rax());
         let last = core.load(2, Some(0), Dependences::register(0), LATENCY);
         assert_eq!(last.issue_ticks, LATENCY);
     }
@@ -349,7 +385,7 @@ mod tests {
         let mut core = Pipeline::new(CoreSpec { miss_registers: 2, ..CORE });
         for position in 0..4 {
             core.load(position, Some(0), Dependences::register(0), LATENCY);
-            core.end_block(position + 1, &LOADS_RAX);
+            core.end_block(position + 1, &loads_rax());
         }
         let independent = core.load(4, Some(0), Dependences::default(), LATENCY);
         assert_eq!(independent.issue_ticks, core.clock(4), "one register is the chase's, one was never used");
@@ -372,7 +408,7 @@ mod tests {
         assert_eq!(core.next_event(1000 * TICKS_PER_CYCLE), 2000);
         core.load(0, Some(0), Dependences::default(), LATENCY);
         assert_eq!(core.next_event(1000 * TICKS_PER_CYCLE), 0);
-        core.end_block(10, &[]);
+        core.end_block(10, &Outputs::NONE);
         assert_eq!(core.next_event(1000 * TICKS_PER_CYCLE), 192, "nothing waits but the window");
     }
 }

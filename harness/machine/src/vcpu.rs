@@ -13,7 +13,7 @@
 use crate::cache::{Direction, FirstLevel, Line, Outcome, PrivateCache, SharedIndex};
 use crate::counters::Counters;
 use crate::marks::{Mark, PHASES};
-use crate::pipeline::{Dependences, Flight, Pipeline, TICKS_PER_CYCLE, ticks};
+use crate::pipeline::{Dependences, Flight, Outputs, Pipeline, TICKS_PER_CYCLE, ticks};
 use crate::seat::Turn;
 use crate::spec::{LINE_BYTES, Machine};
 
@@ -28,7 +28,7 @@ pub struct Block {
     /// How many of them are the kernel's: all or none.
     pub kernel_instructions: u32,
     /// What the registers it changes wait for at its end.
-    pub outputs: Vec<(u8, Dependences)>,
+    pub outputs: Outputs,
 }
 
 /// What is known of an instruction's access to memory before it runs.
@@ -51,7 +51,7 @@ pub enum Indexing {
     Plain,
 }
 
-static NO_BLOCK: Block = Block { instructions: 0, kernel_instructions: 0, outputs: Vec::new() };
+static NO_BLOCK: Block = Block { instructions: 0, kernel_instructions: 0, outputs: Outputs::NONE };
 
 struct Latencies {
     l2: u64,
@@ -246,7 +246,7 @@ impl Vcpu {
         // Blocks are entered before their end is known, so this one's instructions are counted here.
         let _ = self.finish_block();
         self.block = &NO_BLOCK;
-        self.pipeline.end_block(self.position, &[]);
+        self.pipeline.end_block(self.position, &Outputs::NONE);
         let idle = self.epoch_end_ticks.saturating_sub(self.pipeline.clock(self.position));
         self.idle_ticks += idle;
         self.pipeline.skip(idle);

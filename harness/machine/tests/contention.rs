@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use machine::cache::Direction;
 use machine::counters::Counters;
-use machine::pipeline::Dependences;
+use machine::pipeline::{Dependences, Outputs};
 use machine::seat::Seat;
 use machine::segment::{Progress, Segment, Slot};
 use machine::spec::{Cpu, Domain, Machine};
@@ -43,7 +43,7 @@ fn run(segment: &Segment, slot: u32, program: Program) -> JoinHandle<f64> {
         let block: &'static Block = Box::leak(Box::new(Block {
             instructions: program.instructions_per_block,
             kernel_instructions: 0,
-            outputs: vec![(0, Dependences { registers: 1, loads: 1 })],
+            outputs: Outputs::new(vec![(0, Dependences { registers: 1, loads: 1 })]),
         }));
         let address = if program.chases { rax } else { Dependences::default() };
         let site = AccessSite { instruction: 0, load_slot: Some(0), address };

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
+use machine::pipeline::Outputs;
 use machine::vcpu::{AccessSite, Block};
 
 use crate::dataflow::{Access, Flow, Special, analyse};
@@ -85,7 +86,11 @@ fn translate(address: u64, instructions: &[&[u8]]) -> Translated {
         .into_iter()
         .map(|(instruction, special)| SpecialSite { instruction: instruction.into(), special })
         .collect();
-    Translated { block: Block { instructions: length, kernel_instructions, outputs }, sites, specials }
+    Translated {
+        block: Block { instructions: length, kernel_instructions, outputs: Outputs::new(outputs) },
+        sites,
+        specials,
+    }
 }
 
 #[cfg(test)]
