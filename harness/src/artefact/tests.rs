@@ -10,7 +10,7 @@ use super::*;
 /// A model of a guest that alternates between two plain phases, ten quanta each.
 fn model() -> Model {
     let sample = |quantum: u64| {
-        let references = if quantum / 10 % 2 == 0 { 100 } else { 40_000 };
+        let references = if (quantum / 10).is_multiple_of(2) { 100 } else { 40_000 };
         let counts = [
             (Event::Instructions, 1_000_000),
             (Event::Cycles, 1_000_000 + 30 * references),
