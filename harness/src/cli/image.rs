@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use indicatif::ProgressBar;
 use serde_json::json;
 
+use crate::cli::print;
 use crate::image::{Cache, Image};
 use crate::interrupt::Interrupt;
 
@@ -112,16 +113,6 @@ fn show(common: &Common) -> anyhow::Result<()> {
 
 fn print_json(value: &serde_json::Value) -> anyhow::Result<()> {
     print(&format!("{value:#}"))
-}
-
-/// Prints a text and a line's end; a reader that has seen enough is no failure.
-fn print(text: &str) -> anyhow::Result<()> {
-    match writeln!(std::io::stdout(), "{text}") {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(anyhow::Error::from(error).context("failed to write to the standard output"))
-        }
-        _ => Ok(()),
-    }
 }
 
 fn describe(image: &Image) -> serde_json::Value {

@@ -8,6 +8,7 @@ pub mod image;
 pub mod record;
 pub mod train;
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -67,5 +68,15 @@ fn exit_code(error: &anyhow::Error) -> ExitCode {
         ExitCode::from(130)
     } else {
         ExitCode::FAILURE
+    }
+}
+
+/// Prints a text and a line's end; a reader that has seen enough is no failure.
+pub(crate) fn print(text: &str) -> anyhow::Result<()> {
+    match writeln!(std::io::stdout(), "{text}") {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(anyhow::Error::from(error).context("failed to write to the standard output"))
+        }
+        _ => Ok(()),
     }
 }

@@ -12,6 +12,7 @@ use predictor::policy::{Policy, PolicyKind};
 use serde::Serialize;
 use workloads::catalogue::Catalogue;
 
+use crate::cli::print;
 use crate::control::{self, RunLength};
 use crate::host::{GuestEvent, Host};
 use crate::input::InputError;
@@ -223,23 +224,25 @@ impl Summary {
         if json {
             let mut value = serde_json::to_value(self)?;
             value["trace"] = trace.display().to_string().into();
-            println!("{value:#}");
-            return Ok(());
+            return print(&format!("{value:#}"));
         }
-        println!("{:<16} {:<24} {:>6} {:>16} {:>8} {:>8}", "guest", "program", "runs", "instructions", "CPI", "MPKI");
+        let line = |cells: [&str; 6]| {
+            let [guest, program, runs, instructions, cpi, mpki] = cells;
+            format!("{guest:<16} {program:<24} {runs:>6} {instructions:>16} {cpi:>8} {mpki:>8}")
+        };
+        let mut lines = vec![line(["guest", "program", "runs", "instructions", "CPI", "MPKI"])];
         for guest in self.guests.values() {
-            println!(
-                "{:<16} {:<24} {:>6} {:>16} {:>8} {:>8}",
-                guest.name,
-                guest.program,
-                guest.completed_runs,
-                guest.instructions.map_or_else(|| "-".to_owned(), |count| count.to_string()),
-                ratio(guest.cycles, guest.instructions, 1.0),
-                ratio(guest.llc_misses, guest.instructions, 1000.0),
-            );
+            lines.push(line([
+                &guest.name,
+                &guest.program,
+                &guest.completed_runs.to_string(),
+                &guest.instructions.map_or_else(|| "-".to_owned(), |count| count.to_string()),
+                &ratio(guest.cycles, guest.instructions, 1.0),
+                &ratio(guest.llc_misses, guest.instructions, 1000.0),
+            ]));
         }
-        println!("{} quanta, {} samples in {}", self.quanta, self.samples, trace.display());
-        Ok(())
+        lines.push(format!("{} quanta, {} samples in {}", self.quanta, self.samples, trace.display()));
+        print(&lines.join("\n"))
     }
 }
 

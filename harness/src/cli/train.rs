@@ -7,6 +7,7 @@ use predictor::train::{TrainSettings, train};
 use serde_json::json;
 
 use crate::artefact;
+use crate::cli::print;
 use crate::interrupt::Interrupt;
 
 const EXAMPLES: &str = "Examples:
@@ -65,9 +66,8 @@ pub fn run(args: &Args, interrupt: &Interrupt) -> anyhow::Result<()> {
     let (phases, samples, series) = (parts.phases.len(), parts.provenance.active_samples, data.series.len());
     if args.json {
         let summary = json!({ "model": args.out, "phases": phases, "active_samples": samples, "series": series });
-        println!("{summary:#}");
+        print(&format!("{summary:#}"))
     } else {
-        println!("{phases} phases from {samples} samples of {series} vCPUs in {}", args.out.display());
+        print(&format!("{phases} phases from {samples} samples of {series} vCPUs in {}", args.out.display()))
     }
-    Ok(())
 }
