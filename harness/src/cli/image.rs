@@ -1,6 +1,5 @@
 //! `phasecast image`: builds and inspects the guest image.
 
-use std::io::Write;
 use std::path::PathBuf;
 
 use indicatif::ProgressBar;
