@@ -31,8 +31,47 @@ impl Axis {
     }
 }
 
+/// A logarithmic axis between two pixels: equal ratios are equally far apart, so that a slowdown looks the same whatever
+/// it slows down.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct RatioAxis {
+    values: (f64, f64),
+    exponents: Axis,
+}
+
+impl RatioAxis {
+    /// From just below the smallest of `values` to just above the largest; others than positive ones are left out.
+    pub(super) fn around(values: impl Iterator<Item = f64>, pixels: (i32, i32)) -> Self {
+        let positive = values.filter(|value| value.is_finite() && *value > 0.0);
+        let (least, most) =
+            positive.fold((f64::MAX, 0.0f64), |(least, most), value| (least.min(value), most.max(value)));
+        // An empty or flat curve still gets an axis, with the curve in its middle.
+        let (least, most) = if most <= 0.0 { (1.0, 1.0) } else { (least, most) };
+        let (least, most) = if most < 1.5 * least { (least / 1.25, most * 1.25) } else { (least / 1.08, most * 1.08) };
+        Self { values: (least, most), exponents: Axis::new((least.ln(), most.ln()), pixels) }
+    }
+
+    /// The pixel of `value`, kept within the axis.
+    pub(super) fn pixel(&self, value: f64) -> i32 {
+        self.exponents.pixel(value.max(f64::MIN_POSITIVE).ln())
+    }
+
+    /// Round values on the axis: powers of ten, with 2 and 5 times them where that makes no more than `most`.
+    pub(super) fn ticks(&self, most: usize) -> Vec<f64> {
+        let (least, largest) = self.values;
+        let powers = least.log10().floor() as i32..=largest.log10().ceil() as i32;
+        let of = |multiples: &[f64]| -> Vec<f64> {
+            let all =
+                powers.clone().flat_map(|power| multiples.iter().map(move |multiple| multiple * 10f64.powi(power)));
+            all.filter(|tick| (least..=largest).contains(tick)).collect()
+        };
+        let choices: [&[f64]; 3] = [&[1.0, 1.5, 2.0, 3.0, 5.0, 7.0], &[1.0, 2.0, 5.0], &[1.0]];
+        choices.into_iter().map(of).find(|ticks| ticks.len() <= most).unwrap_or_default()
+    }
+}
+
 /// The smallest of 1, 2, 5 times a power of ten that is at least `least`.
-pub(super) fn round_step(least: f64) -> f64 {
+fn round_step(least: f64) -> f64 {
     if !least.is_finite() || least <= 0.0 {
         return 1.0;
     }
@@ -41,7 +80,13 @@ pub(super) fn round_step(least: f64) -> f64 {
     steps.into_iter().find(|step| *step >= least * (1.0 - 1e-9)).unwrap_or(10.0 * power)
 }
 
-/// A tick's text: no more digits than the step needs.
+/// A linear axis that begins and ends at round numbers and holds all from `least` to `most`.
+pub(super) fn round_axis(least: f64, most: f64, steps: usize, pixels: (i32, i32)) -> Axis {
+    let step = round_step((most - least) / steps.max(1) as f64);
+    Axis::new(((least / step).floor() * step, (most / step).ceil() * step), pixels)
+}
+
+/// A tick's text: no more digits than the step to the next needs.
 pub(super) fn tick_text(value: f64, step: f64) -> String {
     let digits = (-step.log10().floor()).max(0.0) as usize;
     format!("{value:.digits$}")
@@ -58,5 +103,21 @@ mod tests {
         assert_eq!((axis.pixel(0.0), axis.pixel(2.3), axis.pixel(9.0)), (100, 0, 0));
         assert_eq!([0.3, 1.2, 4.0, 70.0].map(round_step), [0.5, 2.0, 5.0, 100.0]);
         assert_eq!([tick_text(0.5, 0.5), tick_text(20.0, 20.0)], ["0.5", "20"]);
+    }
+
+    #[test]
+    fn equal_ratios_are_equally_far_apart() {
+        let axis = RatioAxis::around([0.5, 20.0].into_iter(), (300, 0));
+        assert!((axis.pixel(1.0) - axis.pixel(2.0) - (axis.pixel(5.0) - axis.pixel(10.0))).abs() <= 1);
+        assert_eq!(axis.ticks(5), [1.0, 10.0]);
+        assert_eq!(axis.ticks(6), [0.5, 1.0, 2.0, 5.0, 10.0, 20.0]);
+    }
+
+    #[test]
+    fn a_flat_or_empty_curve_still_has_an_axis() {
+        let flat = RatioAxis::around([0.7, 0.7].into_iter(), (100, 0));
+        assert_eq!(flat.pixel(0.7), 50);
+        assert!(!flat.ticks(6).is_empty());
+        assert!(RatioAxis::around(std::iter::empty(), (100, 0)).ticks(6).contains(&1.0));
     }
 }

@@ -2,7 +2,7 @@
 
 use super::canvas::{Anchor, Canvas, DrawError, Drawn, Lettering, draw as on_sheet, width_of};
 use super::palette;
-use super::scale::{Axis, round_step, tick_text};
+use super::scale::{Axis, round_axis, tick_text};
 use crate::report::collected::Collected;
 use crate::report::metrics::{Spread, scores, slowdowns};
 
@@ -78,8 +78,7 @@ fn slowdown_by_guest(canvas: &Canvas<'_>, collected: &Collected, pixels: (i32, i
     };
     let all = policies.iter().flat_map(|policy| (0..collected.guests.len()).flat_map(|guest| of(policy, guest)));
     let (least, most) = all.fold((1.0, 1.0), |(least, most): (f64, f64), value| (least.min(value), most.max(value)));
-    let step = round_step((most - least).max(0.05) / 5.0);
-    let axis = Axis::new(((least / step).floor() * step, (most / step).ceil() * step), pixels);
+    let axis = round_axis(least, most.max(least + 0.05), 5, pixels);
     canvas.text("Slowdown of each guest", (pixels.0, TOP - 24), Anchor::Left, HEADING)?;
     policy_legend(canvas, &policies, pixels.0 + 200)?;
     grid(canvas, axis, 6, bottom)?;

@@ -4,14 +4,14 @@ use plotters::style::RGBColor;
 
 use super::canvas::{Anchor, Canvas, DrawError, Drawn, Lettering, Place, draw as on_sheet, width_of};
 use super::palette;
-use super::scale::{Axis, round_step, tick_text};
+use super::scale::{Axis, RatioAxis};
 use crate::report::collected::{Collected, Run, Series};
 use crate::report::metrics::{Progress, best_mapping, slowdown};
 
 const WIDTH: i32 = 1280;
 const LEFT: i32 = 196;
 const RIGHT: i32 = 24;
-const HEAD: i32 = 88;
+const HEAD: i32 = 108;
 const FOOT: i32 = 54;
 const STRIP: i32 = 15;
 const STRIP_GAP: i32 = 4;
@@ -43,12 +43,12 @@ pub(super) fn draw(collected: &Collected, run: &Run) -> Result<String, DrawError
 }
 
 fn legend(canvas: &Canvas<'_>, collected: &Collected, run: &Run) -> Drawn {
-    const ROW: i32 = 54;
+    const ROWS: [i32; 2] = [52, 76];
     let mut x = LEFT;
     let mut swatch = |colour: RGBColor, text: &str| -> Drawn {
-        canvas.fill((x, ROW - 7), (x + 14, ROW + 7), colour)?;
-        canvas.text(text, (x + 20, ROW), Anchor::Left, LABEL)?;
-        x += 20 + width_of(text, LABEL) + 16;
+        canvas.fill((x, ROWS[0] - 7), (x + 14, ROWS[0] + 7), colour)?;
+        canvas.text(text, (x + 20, ROWS[0]), Anchor::Left, LABEL)?;
+        x += 20 + width_of(text, LABEL) + 18;
         Ok(())
     };
     for phase in 0..collected.model.phases.min(8) as u32 {
@@ -57,17 +57,20 @@ fn legend(canvas: &Canvas<'_>, collected: &Collected, run: &Run) -> Drawn {
     for domain in 0..collected.machine.cpus_per_domain.len().min(4) as u32 {
         swatch(palette::domain(domain), &format!("LLC domain {domain}"))?;
     }
-    for (colour, pixels, text) in
-        [(palette::INK, 2, "cycles per instruction in the mix"), (palette::FAINT, 2, "alone, at the same work")]
-    {
-        canvas.line(vec![(x, ROW), (x + 22, ROW)], colour, pixels)?;
-        canvas.text(text, (x + 28, ROW), Anchor::Left, LABEL)?;
-        x += 28 + width_of(text, LABEL) + 16;
+    let mut x = LEFT;
+    let lines = [
+        (palette::INK, "cycles per instruction (CPI) in the mix, ratio scale"),
+        (palette::FAINT, "alone, at the same work"),
+        (palette::MOVED, "move"),
+    ];
+    for (colour, text) in lines {
+        canvas.line(vec![(x, ROWS[1]), (x + 22, ROWS[1])], colour, 2)?;
+        canvas.text(text, (x + 28, ROWS[1]), Anchor::Left, LABEL)?;
+        x += 28 + width_of(text, LABEL) + 18;
     }
     if run.series.iter().any(|series| series.forecast.iter().any(Option::is_some)) {
-        let text = "change of phase forecast in time";
-        triangle(canvas, (x + 6, ROW - 4))?;
-        canvas.text(text, (x + 16, ROW), Anchor::Left, LABEL)?;
+        triangle(canvas, (x + 6, ROWS[1] - 4))?;
+        canvas.text("change of phase forecast in time", (x + 16, ROWS[1]), Anchor::Left, LABEL)?;
     }
     Ok(())
 }
@@ -168,19 +171,17 @@ impl Panel<'_, '_> {
         Ok(())
     }
 
-    /// Cycles per instruction in the mix, over what the same work cost alone; a vertical line at each move.
+    /// Cycles per instruction in the mix, over what the same work cost alone; both on a scale of ratios; a vertical line at each move.
     fn cost(&self, top: i32) -> Drawn {
         let bottom = top + PLOT;
         let mix: Vec<_> = self.series.cycles_per_instruction().collect();
         let alone = self.cost_alone();
-        let largest = mix.iter().chain(&alone).flatten().copied().fold(0.0, f64::max);
-        let step = round_step((largest * 1.02).max(0.1) / 3.0);
-        let cost = Axis::new((0.0, (largest * 1.02).max(step)), (bottom, top));
+        let cost = RatioAxis::around(mix.iter().chain(&alone).flatten().copied(), (bottom, top));
         let (left, right) = (self.time.pixel(0.0), self.time.pixel(f64::MAX));
-        for tick in cost.ticks(3) {
+        for tick in cost.ticks(5) {
             let y = cost.pixel(tick);
             self.canvas.line(vec![(left, y), (right, y)], palette::GRID, 1)?;
-            self.canvas.text(&tick_text(tick, step), (LEFT - 8, y), Anchor::Right, TICK)?;
+            self.canvas.text(&tick.to_string(), (LEFT - 8, y), Anchor::Right, TICK)?;
         }
         self.canvas.text("CPI", (LEFT - 44, (top + bottom) / 2), Anchor::Right, TICK)?;
         for (quantum, pair) in (1u32..).zip(self.series.domain.windows(2)) {
@@ -207,7 +208,7 @@ impl Panel<'_, '_> {
     }
 
     /// A step for each quantum, broken where there is no value.
-    fn curve(&self, values: &[Option<f64>], cost: Axis, colour: RGBColor, pixels: u32) -> Drawn {
+    fn curve(&self, values: &[Option<f64>], cost: RatioAxis, colour: RGBColor, pixels: u32) -> Drawn {
         let mut places: Vec<Place> = Vec::new();
         for (quantum, value) in values.iter().enumerate() {
             match value {
