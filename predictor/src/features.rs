@@ -7,8 +7,10 @@
 //!
 //! A phase must stay the same phase when a neighbour arrives, or we would forecast our own actions. So features are
 //! rates *per instruction* of what the core and its private caches do: loads, stores, first-level misses, references to
-//! the shared cache, the kernel's share. Cycles, misses of the shared cache and stalls depend on neighbours; they
-//! calibrate what a phase costs (see [`crate::contention`]) and never say which phase it is.
+//! the shared cache. Cycles, misses of the shared cache and stalls depend on neighbours; they calibrate what a phase
+//! costs (see [`crate::contention`]) and never say which phase it is. Nor does the kernel's share: timer ticks come with
+//! time and not with work, so a slowed guest has more of them per instruction, and a phase of a few ticks a quantum
+//! fell in two.
 //!
 //! # What absence means
 //!
@@ -54,15 +56,11 @@ pub enum Feature {
     /// Data stores.
     #[serde(rename = "stores_per_kilo_instruction")]
     Stores,
-    /// Instructions of the guest's kernel.
-    #[serde(rename = "kernel_instructions_per_kilo_instruction")]
-    KernelInstructions,
 }
 
 impl Feature {
     /// Every feature, in the order in which vectors keep them.
-    pub const ALL: [Feature; 5] =
-        [Feature::LlcReferences, Feature::L1Misses, Feature::Loads, Feature::Stores, Feature::KernelInstructions];
+    pub const ALL: [Feature; 4] = [Feature::LlcReferences, Feature::L1Misses, Feature::Loads, Feature::Stores];
 
     /// The event it is computed from, beside instructions.
     #[must_use]
@@ -72,7 +70,6 @@ impl Feature {
             Feature::L1Misses => Event::L1Misses,
             Feature::Loads => Event::Loads,
             Feature::Stores => Event::Stores,
-            Feature::KernelInstructions => Event::KernelInstructions,
         }
     }
 }
@@ -262,7 +259,7 @@ mod tests {
     #[test]
     fn features_are_rates_per_thousand_instructions() {
         let seen = all().observe(&sample(&busy(1_000_000, 0)));
-        assert_eq!(seen, Observed::Active(FeatureVector(vec![12.0, 30.0, 250.0, 100.0, 2.0])));
+        assert_eq!(seen, Observed::Active(FeatureVector(vec![12.0, 30.0, 250.0, 100.0])));
     }
 
     proptest! {
@@ -273,7 +270,7 @@ mod tests {
         }
 
         #[test]
-        fn any_absent_feature_is_named_and_never_zero(absent in 0usize..5) {
+        fn any_absent_feature_is_named_and_never_zero(absent in 0usize..4) {
             let event = Feature::ALL[absent].event();
             let readings: Vec<_> = busy(1_000_000, 0).into_iter().filter(|(read, _)| *read != event).collect();
             prop_assert_eq!(all().observe(&sample(&readings)), Observed::Missing(vec![event]));
