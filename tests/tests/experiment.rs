@@ -146,7 +146,7 @@ fn a_mistake_in_an_experiment_is_one_line_with_its_key_and_nothing_is_written() 
     let mistakes = [
         ("\"reactive\"", "\"reactve\"", "policies[1]"),
         ("\"reactive\"", "\"stay-put\"", "policies"),
-        ("quanta = 240", "quanta = 3", "quanta"),
+        ("quanta = 210", "quanta = 3", "quanta"),
         ("repeats = 2", "repeats = 0", "repeats"),
         ("repeats = 2", "repetitions = 2", "repetitions"),
         ("quickstart-mix.toml", "no-mix.toml", "no-mix.toml"),

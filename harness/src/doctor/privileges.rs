@@ -48,12 +48,19 @@ fn capabilities(status: &str) -> Check {
         .remedy(format!("for a live host, run as root or grant (setcap): {}", purposes.join("; ")))
 }
 
+/// Memory that could be used now without swapping, in MiB; `None` where the kernel does not say.
+#[must_use]
+pub fn available_mib(proc: &Path) -> Option<u64> {
+    available_in(&std::fs::read_to_string(proc.join("meminfo")).ok()?)
+}
+
+fn available_in(meminfo: &str) -> Option<u64> {
+    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    line.trim().trim_end_matches("kB").trim().parse::<u64>().ok().map(|kib| kib / 1024)
+}
+
 fn memory(meminfo: &str) -> Check {
-    let available_mib = meminfo
-        .lines()
-        .find_map(|line| line.strip_prefix("MemAvailable:"))
-        .and_then(|rest| rest.trim().trim_end_matches("kB").trim().parse::<u64>().ok())
-        .map(|kib| kib / 1024);
+    let available_mib = available_in(meminfo);
     let Some(available_mib) = available_mib else {
         return Check::new(MEMORY, State::Limited, "not readable", "unknown how many guests fit");
     };

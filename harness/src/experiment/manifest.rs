@@ -33,8 +33,10 @@ pub(super) struct Manifest<'a> {
     machine: &'a str,
     quantum_cycles: u64,
     refill_cycles_per_quantum_cycle: f64,
-    /// Mean length of a stay in a phase, alone, in quanta, by guest.
+    /// Mean length of a stay in a phase, alone, in quanta, by guest: as the model sees it.
     phase_quanta: BTreeMap<&'a str, Option<f64>>,
+    /// The same as the program marks it.
+    marked_phase_quanta: BTreeMap<&'a str, Option<f64>>,
 }
 
 /// What a result may depend on, in the machine that emulated or measured.
@@ -75,7 +77,8 @@ impl<'a> Manifest<'a> {
             quantum_cycles: experiment.mix.quantum_cycles,
             refill_cycles_per_quantum_cycle: experiment.mix.machine.refill_cycles() as f64
                 / experiment.mix.quantum_cycles as f64,
-            phase_quanta: phases.map(|solo| (solo.guest.as_str(), solo.mean_phase_quanta())).collect(),
+            phase_quanta: phases.clone().map(|solo| (solo.guest.as_str(), solo.mean_phase_quanta())).collect(),
+            marked_phase_quanta: phases.map(|solo| (solo.guest.as_str(), solo.mean_mark_quanta())).collect(),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The stages of an experiment: guests alone, training, the mix under each policy.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -16,6 +17,7 @@ use super::description::Experiment;
 use super::folder::ResultsFolder;
 use super::{ExperimentError, Surroundings, write_json};
 use crate::control::{self, RunLength};
+use crate::doctor::privileges::available_mib;
 use crate::journal::{JournalWriter, Turn};
 use crate::mix::{Mix, MixGuest};
 use crate::report::collected::{Collected, Guest, MachineFacts, ModelFacts, Run, Series, VERSION};
@@ -25,6 +27,9 @@ use crate::trace::TraceWriter;
 /// What the predictive policy forecasts with, for the report.
 const FORECASTER: &str =
     "run lengths in instructions over a first-order Markov chain, learned alone and updated in the run";
+
+/// Memory that QEMU takes beside its guest's.
+const EMULATOR_MIB: u64 = 150;
 
 /// Everything the stages work with.
 pub(super) struct Stages<'a> {
@@ -51,14 +56,19 @@ impl Stages<'_> {
         self.before("training")?;
         let model = self.train(&alone)?;
         let solo = self.label(&alone, &model);
-        let mut runs = Vec::new();
-        for policy in &self.experiment.policies {
-            let repeats = if *policy == PolicyKind::StayPut { 1 } else { self.experiment.repeats };
-            for repeat in 1..=repeats {
-                self.before(&format!("run {repeat} under {policy}"))?;
-                runs.push(self.mix_under(*policy, repeat, &model)?);
-            }
-        }
+        let plans: Vec<(PolicyKind, u32)> = self
+            .experiment
+            .policies
+            .iter()
+            .flat_map(|policy| {
+                let repeats = if *policy == PolicyKind::StayPut { 1 } else { self.experiment.repeats };
+                (1..=repeats).map(|repeat| (*policy, repeat))
+            })
+            .collect();
+        let runs = side_by_side(plans.len(), self.workers(self.experiment.mix.guests.len()), &|run| {
+            let (policy, repeat) = plans[run];
+            self.mix_under(policy, repeat, &model)
+        })?;
         Ok(self.collect(&model, solo, runs))
     }
 
@@ -67,29 +77,19 @@ impl Stages<'_> {
         self.around.interrupt.check().map_err(|source| ExperimentError::Interrupted { what, source })
     }
 
-    /// The samples of each guest alone. As many run at once as this machine has CPUs: each has an emulated machine of
-    /// its own, so they do not disturb each other's numbers.
+    /// The samples of each guest alone.
     fn everyone_alone(&self) -> Result<Vec<Vec<Sample>>, ExperimentError> {
-        let guests = self.experiment.mix.guests.len();
-        let workers = std::thread::available_parallelism().map_or(1, usize::from).min(guests);
-        let next = AtomicUsize::new(0);
-        let results: Vec<Mutex<Option<Result<_, _>>>> = (0..guests).map(|_| Mutex::new(None)).collect();
-        std::thread::scope(|scope| {
-            for _ in 0..workers {
-                scope.spawn(|| {
-                    loop {
-                        let guest = next.fetch_add(1, Ordering::Relaxed);
-                        let Some(result) = results.get(guest) else { break };
-                        let samples = self.alone(guest);
-                        *result.lock().expect("no holder panics") = Some(samples);
-                    }
-                });
-            }
-        });
-        results
-            .into_iter()
-            .map(|result| result.into_inner().expect("no holder panics").expect("each was done"))
-            .collect()
+        side_by_side(self.experiment.mix.guests.len(), self.workers(1), &|guest| self.alone(guest))
+    }
+
+    /// How many runs of so many guests go on at once: as many as there are CPUs and memory. Each has an emulated machine
+    /// of its own and virtual time, so they do not disturb each other's numbers, only share the wait.
+    fn workers(&self, guests: usize) -> usize {
+        let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+        let largest = self.experiment.mix.guests.iter().map(|guest| u64::from(guest.memory_mib)).max().unwrap_or(0);
+        let needed_mib = (largest + EMULATOR_MIB) * guests as u64;
+        let fitting = available_mib(Path::new("/proc")).map_or(1, |available| available / needed_mib.max(1));
+        cpus.min(usize::try_from(fitting).unwrap_or(usize::MAX)).max(1)
     }
 
     fn alone(&self, guest: usize) -> Result<Vec<Sample>, ExperimentError> {
@@ -136,6 +136,7 @@ impl Stages<'_> {
     fn mix_under(&self, kind: PolicyKind, repeat: u32, model: &Model) -> Result<Run, ExperimentError> {
         let mix = &self.experiment.mix;
         let policy = Policy::new(kind, self.experiment.settings, mix.topology(), model.clone());
+        self.before(&format!("run {repeat} under {kind}"))?;
         let mut series: Vec<_> = mix.guests.iter().map(|guest| Series::of(&guest.name)).collect();
         let mut forecasts: Vec<Option<PhaseId>> = vec![None; series.len()];
         let (mut moves, mut refusals) = (0, 0);
@@ -214,6 +215,35 @@ impl Stages<'_> {
             runs,
         }
     }
+}
+
+/// Does `jobs` jobs with so many at once; answers in the order of their numbers. After a failure no further job begins, and
+/// the first job's that failed is answered.
+fn side_by_side<Answer: Send>(
+    jobs: usize,
+    workers: usize,
+    job: &(dyn Fn(usize) -> Result<Answer, ExperimentError> + Sync),
+) -> Result<Vec<Answer>, ExperimentError> {
+    let next = AtomicUsize::new(0);
+    let answers = Mutex::new(BTreeMap::new());
+    std::thread::scope(|scope| {
+        for _ in 0..workers.min(jobs) {
+            scope.spawn(|| {
+                loop {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    if number >= jobs {
+                        break;
+                    }
+                    let answer = job(number);
+                    if answer.is_err() {
+                        next.store(jobs, Ordering::Relaxed);
+                    }
+                    answers.lock().expect("no holder panics").insert(number, answer);
+                }
+            });
+        }
+    });
+    answers.into_inner().expect("no holder panics").into_values().collect()
 }
 
 fn phase_of(model: &Model, sample: &Sample) -> Option<PhaseId> {

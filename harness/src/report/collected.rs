@@ -76,12 +76,16 @@ impl Series {
         })
     }
 
-    /// Mean length of a stay in one phase, in quanta; quanta without a phase are left out.
+    /// Mean length of a stay in one of the phases that the model saw, in quanta; quanta without one are left out.
     #[must_use]
     pub fn mean_phase_quanta(&self) -> Option<f64> {
-        let seen: Vec<_> = self.phase.iter().flatten().collect();
-        let stays = seen.windows(2).filter(|pair| pair[0] != pair[1]).count() + 1;
-        (!seen.is_empty()).then(|| seen.len() as f64 / stays as f64)
+        mean_stay(&self.phase)
+    }
+
+    /// Mean length of a stay in one of the phases that the program marked, in quanta.
+    #[must_use]
+    pub fn mean_mark_quanta(&self) -> Option<f64> {
+        mean_stay(&self.truth)
     }
 
     /// Whether every column has an entry for each quantum.
@@ -92,6 +96,12 @@ impl Series {
             && counts.iter().all(|column| column.len() == self.len())
             && labels.iter().all(|column| column.len() == self.len())
     }
+}
+
+fn mean_stay(labels: &[Option<u32>]) -> Option<f64> {
+    let labels: Vec<_> = labels.iter().flatten().collect();
+    let stays = labels.windows(2).filter(|pair| pair[0] != pair[1]).count() + 1;
+    (!labels.is_empty()).then(|| labels.len() as f64 / stays as f64)
 }
 
 /// One run of the whole mix.

@@ -142,7 +142,8 @@ struct GuestRow<'a> {
     about: &'a str,
     first_domain: u32,
     alone_cpi: String,
-    alone_phase_quanta: String,
+    seen_quanta: String,
+    marked_quanta: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -229,7 +230,8 @@ fn guests(collected: &Collected) -> Vec<GuestRow<'_>> {
             about: &guest.about,
             first_domain: collected.runs[0].series[place].domain[0],
             alone_cpi: number(cpi.map(|(cycles, instructions)| cycles as f64 / instructions as f64), 3),
-            alone_phase_quanta: number(solo.mean_phase_quanta(), 1),
+            seen_quanta: number(solo.mean_phase_quanta(), 1),
+            marked_quanta: number(solo.mean_mark_quanta(), 1),
         }
     })
     .collect()

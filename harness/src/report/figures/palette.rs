@@ -1,5 +1,5 @@
 //! Colours that people with any colour vision can tell apart: Okabe and Ito's set ("Color Universal Design", 2008),
-//! in an order that keeps the first few far apart in lightness too.
+//! in an order that keeps the first few far apart in lightness too; then four dark ones of Paul Tol's muted scheme.
 
 use plotters::style::RGBColor;
 
@@ -18,7 +18,7 @@ pub(super) const PAPER: RGBColor = RGBColor(0xFF, 0xFF, 0xFF);
 /// Where there is nothing to show.
 pub(super) const NOTHING: RGBColor = RGBColor(0xF4, 0xF4, 0xF4);
 
-const PHASES: [RGBColor; 8] = [
+const PHASES: [RGBColor; 12] = [
     RGBColor(0x56, 0xB4, 0xE9),
     RGBColor(0xD5, 0x5E, 0x00),
     RGBColor(0x00, 0x9E, 0x73),
@@ -27,6 +27,10 @@ const PHASES: [RGBColor; 8] = [
     RGBColor(0xCC, 0x79, 0xA7),
     RGBColor(0xE6, 0x9F, 0x00),
     RGBColor(0x88, 0x88, 0x88),
+    RGBColor(0x88, 0x22, 0x55),
+    RGBColor(0x33, 0x22, 0x88),
+    RGBColor(0x99, 0x99, 0x33),
+    RGBColor(0x11, 0x77, 0x33),
 ];
 
 const POLICIES: [RGBColor; 4] =
@@ -35,7 +39,7 @@ const POLICIES: [RGBColor; 4] =
 const DOMAINS: [RGBColor; 4] =
     [RGBColor(0xD9, 0xD9, 0xD9), RGBColor(0x4A, 0x4A, 0x4A), RGBColor(0x9A, 0x9A, 0x9A), RGBColor(0xBF, 0xA8, 0x8A)];
 
-/// The colour of a phase; colours repeat after eight, which the number written beside tells apart.
+/// The colour of a phase; colours repeat after twelve, which the number written beside tells apart.
 pub(super) fn phase(number: u32) -> RGBColor {
     PHASES[number as usize % PHASES.len()]
 }

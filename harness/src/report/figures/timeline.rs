@@ -51,7 +51,7 @@ fn legend(canvas: &Canvas<'_>, collected: &Collected, run: &Run) -> Drawn {
         x += 20 + width_of(text, LABEL) + 18;
         Ok(())
     };
-    for phase in 0..collected.model.phases.min(8) as u32 {
+    for phase in 0..collected.model.phases.min(12) as u32 {
         swatch(palette::phase(phase), &format!("phase {phase}"))?;
     }
     for domain in 0..collected.machine.cpus_per_domain.len().min(4) as u32 {
