@@ -1,5 +1,7 @@
 //! What the plugin is told on QEMU's command line.
 
+// SPDX-License-Identifier: GPL-2.0-or-later
+
 use std::path::PathBuf;
 
 use machine::segment::Slot;

@@ -3,6 +3,9 @@
 //! There is one guest with one vCPU in a process, so its state is a plain static behind a pointer that is null
 //! whenever nothing is counted: before the begin mark and after the release. One test of it is all that an uncounted
 //! guest pays.
+
+// SPDX-License-Identifier: GPL-2.0-or-later
+
 #![expect(unsafe_code, reason = "called by QEMU, with pointers that QEMU was given")]
 
 use std::ffi::{c_uint, c_void};

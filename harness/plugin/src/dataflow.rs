@@ -13,6 +13,8 @@
 //! is not followed; mask and x87 registers are not followed; loads past the 64th of a block count as waiting for
 //! their registers only, and nothing waits for them.
 
+// SPDX-License-Identifier: GPL-2.0-or-later
+
 use iced_x86::{
     Code, Decoder, DecoderOptions, FlowControl, Instruction, InstructionInfoFactory, Mnemonic, OpAccess, OpKind,
     Register,

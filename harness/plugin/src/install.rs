@@ -1,4 +1,7 @@
 //! What QEMU calls when it loads the plugin, translates a block, and ends.
+
+// SPDX-License-Identifier: GPL-2.0-or-later
+
 #![expect(unsafe_code, reason = "called by QEMU and calling it")]
 
 use std::ffi::{CStr, c_char, c_int, c_uint, c_void};

@@ -12,6 +12,8 @@
 //!
 //! A guest with several vCPUs is refused: two vCPUs of one process cannot both wait for their turns.
 
+// SPDX-License-Identifier: GPL-2.0-or-later
+
 mod arguments;
 
 mod dataflow;

@@ -1,5 +1,7 @@
 //! What a program alone on the machine was counted to do, as JSON.
 
+// SPDX-License-Identifier: GPL-2.0-or-later
+
 use machine::vcpu::Vcpu;
 
 /// One object; counters under their names, the mean number of LLC misses under way as `memory_level_parallelism`.

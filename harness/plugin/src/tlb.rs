@@ -2,6 +2,8 @@
 //! that missed a moment ago. As in a processor's TLB, an entry is good until the guest writes a control register or
 //! invalidates a page: x86 promises software no more.
 
+// SPDX-License-Identifier: GPL-2.0-or-later
+
 const ENTRIES: usize = 256;
 const PAGE_BITS: u32 = 12;
 /// No page has this number.

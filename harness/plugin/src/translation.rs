@@ -3,6 +3,8 @@
 //! QEMU drops and translates blocks again; so that this does not grow without bound, a block that was seen before, the
 //! same bytes at the same address, is answered from memory.
 
+// SPDX-License-Identifier: GPL-2.0-or-later
+
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
