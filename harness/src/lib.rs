@@ -7,13 +7,13 @@ pub mod input;
 
 pub mod interrupt;
 
-pub mod image;
-
 pub mod qemu;
 
-pub mod doctor;
+pub mod image;
 
 pub mod host;
+
+pub mod doctor;
 
 pub mod journal;
 
@@ -27,8 +27,8 @@ pub mod artefact;
 
 pub mod control;
 
-pub mod experiment;
-
 pub mod report;
+
+pub mod experiment;
 
 pub mod cli;

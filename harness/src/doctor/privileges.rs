@@ -3,12 +3,13 @@
 use std::path::Path;
 
 use super::{Check, State};
+use crate::host::emulated::QEMU_OVERHEAD_MIB;
 
 /// The name of the check of memory for guests.
 pub const MEMORY: &str = "memory";
 
-/// Host memory that one guest of 256 MiB takes, QEMU included.
-const GUEST_MIB: u64 = 320;
+/// Host memory for which one guest of 256 MiB is admitted, QEMU included.
+const GUEST_MIB: u64 = 256 + QEMU_OVERHEAD_MIB;
 
 /// Guests in the quickstart.
 const GUESTS: u64 = 4;

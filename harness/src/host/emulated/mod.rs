@@ -24,7 +24,7 @@ use predictor::placement::{Move, Placement};
 use predictor::topology::{CpuId, DomainId, LlcDomain, NodeId, Topology};
 
 pub use launch::{LaunchError, description};
-pub use plan::{GuestPlan, check, check_capacity, check_vcpus};
+pub use plan::{GuestPlan, QEMU_OVERHEAD_MIB, check, check_capacity, check_vcpus};
 
 use self::launch::Restorer;
 use self::sampling::Sums;

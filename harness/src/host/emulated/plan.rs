@@ -8,7 +8,7 @@ use workloads::catalogue::Launch;
 use crate::input::InputError;
 
 /// QEMU's own memory beside that of its guest: program, translated code and the plugin's tables.
-const QEMU_OVERHEAD_MIB: u64 = 150;
+pub const QEMU_OVERHEAD_MIB: u64 = 150;
 
 /// A guest to launch.
 #[derive(Debug, Clone, PartialEq, Eq)]
