@@ -5,7 +5,7 @@
 
 CARGO ?= cargo
 GUEST_TARGET := x86_64-unknown-linux-gnu
-PHASECAST := target/release/phasecast
+PHASECAST := $(or $(CARGO_TARGET_DIR),target)/release/phasecast
 # nextest where it is installed; its answer is the same as cargo test's, only sooner.
 RUN_TESTS := $(shell command -v cargo-nextest >/dev/null 2>&1 && echo "nextest run" || echo "test")
 
@@ -33,6 +33,8 @@ guest: cargo ## build the static programs that go into the guest image
 	    $(CARGO) build --release -p workloads --target $(GUEST_TARGET)
 
 lint: cargo ## formatting and clippy, warnings are errors
+	@{ $(CARGO) fmt --version && $(CARGO) clippy --version; } >/dev/null 2>&1 || { \
+	    echo "cargo lacks fmt or clippy; run: rustup component add rustfmt clippy" >&2; exit 1; }
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 

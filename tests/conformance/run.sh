@@ -5,7 +5,7 @@
 #     tests/conformance/run.sh [PLUGIN]      PLUGIN: libphasecast_plugin.so, by default of the dev build
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-plugin=${1:-$here/../../target/debug/libphasecast_plugin.so}
+plugin=${1:-${CARGO_TARGET_DIR:-$here/../../target}/debug/libphasecast_plugin.so}
 
 for tool in gcc:gcc valgrind:valgrind qemu-x86_64:qemu-user; do
     command -v "${tool%%:*}" >/dev/null || { echo "missing program: ${tool%%:*}; install the Debian package ${tool##*:}" >&2; exit 3; }

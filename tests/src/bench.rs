@@ -131,7 +131,8 @@ fn required() -> bool {
 fn cache_folder() -> PathBuf {
     let beside_the_build = || {
         let executable = std::env::current_exe().expect("a test has an executable");
-        let target = executable.ancestors().find(|folder| folder.ends_with("target"));
+        // TARGET/PROFILE/deps/TEST, whatever the target folder is called.
+        let target = executable.ancestors().nth(3);
         target.unwrap_or(Path::new("target")).join("phasecast-cache")
     };
     std::env::var_os("PHASECAST_CACHE").map_or_else(beside_the_build, PathBuf::from)
