@@ -49,29 +49,67 @@ fn names(line: &str, word: &str) -> bool {
     })
 }
 
-#[test]
-fn no_stage_of_the_predictor_names_a_later_one() {
-    let lib = std::fs::read_to_string(root().join("predictor/src/lib.rs")).expect("the predictor");
-    let stages: Vec<&str> = lib.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';')).collect();
-    assert!(stages.len() >= 10, "the stages stand in lib.rs, one a line: {stages:?}");
+/// Where a module of `folder`, whose `lib.rs` lists its modules in the order of the data, names a later one.
+fn names_of_later_modules(folder: &str) -> Vec<String> {
+    let lib = std::fs::read_to_string(root().join(folder).join("lib.rs")).expect("a library");
+    let modules: Vec<&str> = lib.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';')).collect();
+    assert!(modules.len() >= 10, "the modules stand in lib.rs, one a line: {modules:?}");
     let mut wrong = Vec::new();
-    for (file, text) in sources_in("predictor/src") {
-        let inner = file.trim_start_matches("predictor/src/").trim_end_matches(".rs");
+    for (file, text) in sources_in(folder) {
+        let inner = file.trim_start_matches(folder).trim_start_matches('/').trim_end_matches(".rs");
         let own = inner.split('/').next().expect("a name");
-        let Some(place) = stages.iter().position(|stage| *stage == own) else { continue };
+        let Some(place) = modules.iter().position(|module| *module == own) else { continue };
         for (number, line) in code(&text) {
-            for later in &stages[place + 1..] {
-                if line.contains(&format!("crate::{later}")) {
+            for later in &modules[place + 1..] {
+                if names(line, &format!("crate::{later}")) {
                     wrong.push(format!("{file}:{number} names {later}"));
                 }
             }
-            // `use crate::{a, b}` would hide a stage from the search above.
+            // `use crate::{a, b}` would hide a module from the search above.
             if line.contains("crate::{") {
-                wrong.push(format!("{file}:{number} gathers stages; name each in a line of its own"));
+                wrong.push(format!("{file}:{number} gathers modules; name each in a line of its own"));
             }
         }
     }
-    assert!(wrong.is_empty(), "{wrong:#?}");
+    wrong
+}
+
+#[test]
+fn no_stage_of_the_predictor_names_a_later_one() {
+    assert_eq!(names_of_later_modules("predictor/src"), [""; 0]);
+}
+
+#[test]
+fn no_module_of_the_harness_names_a_later_one() {
+    assert_eq!(names_of_later_modules("harness/src"), [""; 0]);
+}
+
+/// Where a file under one of `places` names one of `words`.
+fn named_in(places: &[&str], words: &[&str]) -> Vec<String> {
+    let within = |file: &String| places.iter().any(|place| file.starts_with(place));
+    let mut found = Vec::new();
+    for (file, text) in sources().into_iter().filter(|(file, _)| within(file)) {
+        for (number, line) in code(&text) {
+            found.extend(words.iter().filter(|word| names(line, word)).map(|word| format!("{file}:{number}: {word}")));
+        }
+    }
+    found
+}
+
+#[test]
+fn control_policy_and_journal_name_no_clock() {
+    let places = ["predictor/src/", "harness/src/control.rs", "harness/src/journal/"];
+    assert_eq!(named_in(&places, &["Instant", "SystemTime", "clock_gettime"]), [""; 0]);
+    assert_ne!(named_in(&["harness/src/experiment/"], &["SystemTime"]), [""; 0], "the search finds nothing at all");
+}
+
+#[test]
+fn the_predictor_names_no_file_environment_thread_or_global() {
+    let world = ["std::fs", "std::env", "std::process", "std::net", "std::thread", "std::sync", "thread_local"];
+    assert_eq!(named_in(&["predictor/src/"], &world), [""; 0]);
+    let global = |line: &str| line.trim_start().trim_start_matches("pub ").starts_with("static ");
+    let globals = sources_in("predictor/src").into_iter().filter(|(_, text)| code(text).any(|(_, line)| global(line)));
+    assert_eq!(globals.map(|(file, _)| file).collect::<Vec<_>>(), [""; 0]);
 }
 
 #[test]

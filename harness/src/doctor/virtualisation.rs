@@ -22,7 +22,12 @@ fn tell(report: &AcceleratorReport) -> Check {
         .collect();
     let found = steps.join("; ");
     if report.usable == Accelerator::Kvm {
-        return Check::new(NAME, State::Ok, found, "guests run on the processor itself");
+        return Check::new(
+            NAME,
+            State::Ok,
+            found,
+            "works; the emulated host uses QEMU's translator (TCG) all the same",
+        );
     }
     let failed = report.checks.iter().find(|check| !check.ok).map(|check| check.name);
     let check = Check::new(NAME, State::Missing, found, "guests run under QEMU's translator (TCG), which is slower");
