@@ -135,7 +135,7 @@ fn cache_folder() -> PathBuf {
         let target = executable.ancestors().nth(3);
         target.unwrap_or(Path::new("target")).join("phasecast-cache")
     };
-    std::env::var_os("PHASECAST_CACHE").map_or_else(beside_the_build, PathBuf::from)
+    std::env::var_os("PHASECAST_CACHE").filter(|value| !value.is_empty()).map_or_else(beside_the_build, PathBuf::from)
 }
 
 /// The machine of the tests.

@@ -45,7 +45,8 @@ enum Command {
 
 #[derive(Debug, clap::Args)]
 struct Common {
-    /// The folder with images [default: $XDG_CACHE_HOME/phasecast, else ~/.cache/phasecast].
+    /// The folder with images [default: $PHASECAST_CACHE, else $XDG_CACHE_HOME/phasecast, else
+    /// ~/.cache/phasecast].
     #[arg(long, value_name = "DIR")]
     cache: Option<PathBuf>,
     /// Answer as JSON.

@@ -55,7 +55,8 @@ pub struct Args {
     /// Also keep the run's journal, as JSON lines.
     #[arg(long, value_name = "FILE")]
     journal: Option<PathBuf>,
-    /// The folder with guest images [default: $XDG_CACHE_HOME/phasecast, else ~/.cache/phasecast].
+    /// The folder with guest images [default: $PHASECAST_CACHE, else $XDG_CACHE_HOME/phasecast, else
+    /// ~/.cache/phasecast].
     #[arg(long, value_name = "DIR")]
     cache: Option<PathBuf>,
     /// Print the summary as JSON.

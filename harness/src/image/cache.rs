@@ -34,14 +34,17 @@ impl Cache {
             .map_err(|error| ImageError::step(format!("create the cache {}", folder.display()), error))
     }
 
-    /// The folder used when none is named: `$XDG_CACHE_HOME/phasecast`, else `~/.cache/phasecast`.
+    /// The folder used when none is named: `$PHASECAST_CACHE`, else `$XDG_CACHE_HOME/phasecast`, else
+    /// `~/.cache/phasecast`. A variable that is empty counts as not set.
     pub fn default_folder() -> Result<PathBuf, InputError> {
         let named = |variable: &str| std::env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from);
-        named("XDG_CACHE_HOME")
-            .or_else(|| named("HOME").map(|home| home.join(".cache")))
-            .map(|base| base.join("phasecast"))
+        let below = |base: PathBuf| base.join("phasecast");
+        named("PHASECAST_CACHE")
+            .or_else(|| named("XDG_CACHE_HOME").map(below))
+            .or_else(|| named("HOME").map(|home| below(home.join(".cache"))))
             .ok_or_else(|| {
-                InputError::new("neither XDG_CACHE_HOME nor HOME is set", "name a folder for images with --cache DIR")
+                let problem = "none of PHASECAST_CACHE, XDG_CACHE_HOME and HOME is set";
+                InputError::new(problem, "name a folder for images with --cache DIR")
             })
     }
 
