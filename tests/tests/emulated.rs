@@ -238,29 +238,30 @@ fn a_harness_waits_to_be_killed() {
     }
 }
 
+/// Other work on this machine can only add to what either takes, so the least of each is compared, and a pair that was
+/// disturbed is measured again.
 #[test]
 fn emulating_the_machine_costs_at_most_three_times_plain_translation() {
     let Some(bench) = Bench::take() else { return };
     let plan = guest("bzip2", "bzip2", 0);
-    let plain_before = bench.plain_run(&plan);
-    let mut host = bench.launch(&small_machine(), std::slice::from_ref(&plan));
+    let (mut plain, mut emulated) = (Duration::MAX, Duration::MAX);
+    let mut ratios = Vec::new();
+    while ratios.len() < 4 && ratios.last().is_none_or(|ratio| *ratio > 3.0) {
+        plain = plain.min(bench.plain_run(&plan));
+        emulated = emulated.min(emulated_run(&bench, &plan));
+        ratios.push(emulated.as_secs_f64() / plain.as_secs_f64());
+    }
+    eprintln!("one run of bzip2: {plain:?} translated, {emulated:?} emulated, times: {ratios:.2?}");
+    assert!(ratios.last().is_some_and(|ratio| *ratio <= 3.0), "times the CPU time: {ratios:.2?}");
+}
+
+/// CPU time of one run of a guest's program on the emulated machine.
+fn emulated_run(bench: &Bench, plan: &GuestPlan) -> Duration {
+    let mut host = bench.launch(&small_machine(), std::slice::from_ref(plan));
     let before = cpu_time(&host);
     let completed = |event: &GuestEvent| matches!(event, GuestEvent::RunCompleted { run: 0, .. });
-    let mut instructions = 0;
-    loop {
-        let observed = observe(&mut host, 1).remove(0);
-        instructions += Totals::of(&observed.samples[0]).instructions;
-        if observed.guest_events.iter().any(completed) {
-            break;
-        }
-    }
-    let emulated = cpu_time(&host).checked_sub(before).expect("time goes on");
-    drop(host);
-    // Before and after: what else this machine does takes its share of both.
-    let plain = (plain_before + bench.plain_run(&plan)) / 2;
-    let ratio = emulated.as_secs_f64() / plain.as_secs_f64();
-    eprintln!("{instructions} instructions of bzip2: {plain:?} translated, {emulated:?} emulated: {ratio:.2} times");
-    assert!(ratio <= 3.0, "{ratio:.2} times the CPU time");
+    while !observe(&mut host, 1)[0].guest_events.iter().any(completed) {}
+    cpu_time(&host).checked_sub(before).expect("time goes on")
 }
 
 fn cpu_time(host: &EmulatedHost) -> Duration {

@@ -45,8 +45,6 @@ pub(crate) struct Header {
     pub(crate) seed: AtomicU64,
     /// Cycles granted since the start.
     pub(crate) horizon_cycles: AtomicU64,
-    /// Domains that have not come to the horizon yet.
-    pub(crate) running_domains: AtomicU32,
     /// Counts events the harness may wait for: a domain parked, a vCPU arrived or failed.
     pub(crate) doorbell: AtomicU32,
     /// 1 once all guests may run freely, uncounted.

@@ -139,9 +139,7 @@ impl Seat {
             return;
         }
         domain.running.store(0, Release);
-        if header.running_domains.fetch_sub(1, AcqRel) == 1 {
-            ring(&header.doorbell);
-        }
+        ring(&header.doorbell);
     }
 
     fn await_turn(&mut self) -> Option<Turn> {

@@ -159,7 +159,6 @@ impl Segment {
                 }
             }
         }
-        header.running_domains.store(first_of.len() as u32, Release);
         for first in first_of {
             give_turn(self.slot(first));
         }
@@ -250,10 +249,7 @@ impl Segment {
     }
 
     fn running(&self) -> Vec<Domain> {
-        // The count is dropped last when a domain parks: with it at 0 everything the guests wrote is visible.
-        if self.mapping.header().running_domains.load(Acquire) == 0 {
-            return Vec::new();
-        }
+        // A domain's flag is dropped last when it parks: with it at 0 everything its guests wrote is visible.
         (0..self.mapping.domains() as u32)
             .map(Domain)
             .filter(|domain| self.mapping.domain(domain.0).running.load(Acquire) == 1)

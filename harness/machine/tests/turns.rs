@@ -60,6 +60,30 @@ fn members_of_a_domain_take_turns_in_the_order_of_their_slots() {
     }
 }
 
+/// A harness that asks all the time, not only when the bell rings, meets every moment of a domain's parking.
+#[test]
+fn however_often_it_is_asked_a_quantum_ends_when_all_domains_have_parked() {
+    let (segment, log) = (small(), Log::default());
+    for slot in 0..4 {
+        segment.place(Slot(slot), Cpu(slot)).expect("free");
+    }
+    let guests = [0, 1, 2, 3].map(|slot| idler(&segment, slot, 0, &log));
+    assert_eq!(segment.wait(LONG), Progress::AllParked);
+    for quantum in 1..=2_000 {
+        segment.grant(EPOCH).expect("parked");
+        while segment.wait(Duration::ZERO) != Progress::AllParked {
+            std::hint::spin_loop();
+        }
+        for slot in 0..4 {
+            assert_eq!(segment.counters(Slot(slot)).instructions, 100 * quantum, "slot {slot}");
+        }
+    }
+    segment.release();
+    for guest in guests {
+        guest.join().expect("a released vCPU goes on");
+    }
+}
+
 #[test]
 fn a_move_is_seen_at_the_next_turn_and_only_by_the_one_that_moved() {
     let (segment, log) = (small(), Log::default());
