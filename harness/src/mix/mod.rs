@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use machine::cache::seed_of_slot;
 use machine::spec::Machine;
 use predictor::counters::{Event, GuestId};
 use predictor::topology::{CpuId, DomainId, LlcDomain, NodeId, Topology};
@@ -81,11 +82,13 @@ impl Mix {
         topology(&self.machine)
     }
 
-    /// The same mix with nobody but guest `index`, in the machine's first LLC domain: for what it does alone.
+    /// The same mix with nobody but guest `index`, in the machine's first LLC domain: for what it does alone. Its seed is
+    /// one under which the guest has the page colours that it has in the mix.
     #[must_use]
     pub fn alone(&self, index: usize) -> Option<Self> {
         let guest = MixGuest { domain: DomainId(0), ..self.guests.get(index)?.clone() };
-        Some(Self { guests: vec![guest], ..self.clone() })
+        let seed = seed_of_slot(self.seed, u32::try_from(index).ok()?);
+        Some(Self { guests: vec![guest], seed, ..self.clone() })
     }
 
     /// A run of this mix, for the head of its journal and trace.

@@ -86,6 +86,12 @@ pub(super) fn round_axis(least: f64, most: f64, steps: usize, pixels: (i32, i32)
     Axis::new(((least / step).floor() * step, (most / step).ceil() * step), pixels)
 }
 
+/// A number of an axis of ratios: at most three digits behind the point, and none that is not needed.
+pub(super) fn short(value: f64) -> String {
+    let text = format!("{value:.3}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
 /// A tick's text: no more digits than the step to the next needs.
 pub(super) fn tick_text(value: f64, step: f64) -> String {
     let digits = (-step.log10().floor()).max(0.0) as usize;
@@ -103,6 +109,7 @@ mod tests {
         assert_eq!((axis.pixel(0.0), axis.pixel(2.3), axis.pixel(9.0)), (100, 0, 0));
         assert_eq!([0.3, 1.2, 4.0, 70.0].map(round_step), [0.5, 2.0, 5.0, 100.0]);
         assert_eq!([tick_text(0.5, 0.5), tick_text(20.0, 20.0)], ["0.5", "20"]);
+        assert_eq!([7.0 * 0.1, 20.0, 0.05].map(short), ["0.7", "20", "0.05"]);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use plotters::style::RGBColor;
 
 use super::canvas::{Anchor, Canvas, DrawError, Drawn, Lettering, Place, draw as on_sheet, width_of};
 use super::palette;
-use super::scale::{Axis, RatioAxis};
+use super::scale::{Axis, RatioAxis, short};
 use crate::report::collected::{Collected, Run, Series};
 use crate::report::metrics::{Progress, best_mapping, slowdown};
 
@@ -181,7 +181,7 @@ impl Panel<'_, '_> {
         for tick in cost.ticks(5) {
             let y = cost.pixel(tick);
             self.canvas.line(vec![(left, y), (right, y)], palette::GRID, 1)?;
-            self.canvas.text(&tick.to_string(), (LEFT - 8, y), Anchor::Right, TICK)?;
+            self.canvas.text(&short(tick), (LEFT - 8, y), Anchor::Right, TICK)?;
         }
         self.canvas.text("CPI", (LEFT - 44, (top + bottom) / 2), Anchor::Right, TICK)?;
         for (quantum, pair) in (1u32..).zip(self.series.domain.windows(2)) {
