@@ -201,3 +201,17 @@ fn control_c_leaves_a_complete_trace_and_exit_code_130() {
     assert_eq!(journal.ending, Some(harness::journal::Ending::Interrupted));
     assert_eq!(rows, 2 * journal.turns.len() as u64, "two samples for each turn");
 }
+
+#[test]
+fn a_broken_image_is_listed_and_makes_the_exit_code_2() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    std::fs::create_dir_all(folder.path().join("images/0123")).expect("a folder");
+    for json in [&[][..], &["--json"]] {
+        let output = phasecast(folder.path(), &[&["image", "show", "--cache", "."], json].concat());
+        let (shown, complaint) = (text(&output.stdout), text(&output.stderr));
+        assert_eq!(output.status.code(), Some(2), "{complaint}");
+        for said in [shown, complaint] {
+            assert!(said.contains("0123/manifest.json: the manifest cannot be read"), "{said}");
+        }
+    }
+}

@@ -99,16 +99,19 @@ fn show(common: &Common) -> anyhow::Result<()> {
                 Err(problem) => json!({ "broken": problem.to_string() }),
             })
             .collect();
-        return print_json(&json!({ "cache": cache.folder(), "images": described }));
+        print_json(&json!({ "cache": cache.folder(), "images": described }))?;
+    } else if images.is_empty() {
+        print(&format!("{} has no image; build one with: phasecast image build", cache.folder().display()))?;
+    } else {
+        let shown = images.iter().map(|image| match image {
+            Ok(image) => details(image),
+            Err(problem) => format!("broken: {problem}"),
+        });
+        print(&shown.collect::<Vec<_>>().join("\n"))?;
     }
-    if images.is_empty() {
-        return print(&format!("{} has no image; build one with: phasecast image build", cache.folder().display()));
-    }
-    let shown = images.iter().map(|image| match image {
-        Ok(image) => details(image),
-        Err(problem) => format!("broken: {problem}"),
-    });
-    print(&shown.collect::<Vec<_>>().join("\n"))
+    // All are listed first; then a script can tell by the exit code that one of them is broken.
+    images.into_iter().collect::<Result<Vec<_>, _>>()?;
+    Ok(())
 }
 
 fn print_json(value: &serde_json::Value) -> anyhow::Result<()> {
