@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use workloads::catalogue::Catalogue;
 
+use crate::cli::print;
 use crate::experiment::description::{Experiment, Overrides};
 use crate::experiment::progress::Progress;
 use crate::experiment::{self, SUMMARY, Surroundings};
@@ -68,8 +69,7 @@ pub fn run(args: &Args, interrupt: &Interrupt) -> anyhow::Result<()> {
         Action::Run(args) => run_experiment(args, interrupt),
         Action::Report(args) => {
             let collected = experiment::report_again(&args.folder)?;
-            print!("{}", for_people(&collected, &args.folder));
-            Ok(())
+            print(&for_people(&collected, &args.folder))
         }
     }
 }
@@ -88,16 +88,15 @@ fn run_experiment(args: &RunArgs, interrupt: &Interrupt) -> anyhow::Result<()> {
     };
     let outcome = experiment::run(&described, &around)?;
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&for_programs(&outcome.collected, &outcome.folder))?);
+        print(&format!("{:#}", for_programs(&outcome.collected, &outcome.folder)))
     } else {
-        print!("{}", for_people(&outcome.collected, &outcome.folder));
+        print(&for_people(&outcome.collected, &outcome.folder))
     }
-    Ok(())
 }
 
 fn for_people(collected: &Collected, folder: &std::path::Path) -> String {
     let verdict = summary::verdict(collected).replace("**", "");
-    format!("{}\n{verdict}\n\nreport: {}\n", summary::table(collected), folder.join(SUMMARY).display())
+    format!("{}\n{verdict}\n\nreport: {}", summary::table(collected), folder.join(SUMMARY).display())
 }
 
 fn for_programs(collected: &Collected, folder: &std::path::Path) -> serde_json::Value {
