@@ -2,6 +2,7 @@
 //! that every stage runs in milliseconds.
 
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use assert_cmd::Command;
 use harness::experiment::description::{Experiment, Overrides};
@@ -98,6 +99,12 @@ fn committed_results_are_what_their_data_say() {
     }
 }
 
+/// The journal of a run in the only results folder within `out`, once it is there.
+fn journal_of(out: &Path, run: &str) -> Option<std::fs::Metadata> {
+    let folder = std::fs::read_dir(out).ok()?.flatten().next()?.path();
+    std::fs::metadata(folder.join(format!("raw/{run}.jsonl"))).ok()
+}
+
 #[test]
 fn an_interrupted_experiment_keeps_readable_journals_in_a_folder_called_partial() {
     let out = tempfile::tempdir().expect("a temporary folder");
@@ -114,7 +121,12 @@ fn an_interrupted_experiment_keeps_readable_journals_in_a_folder_called_partial(
     };
     let error = std::thread::scope(|scope| {
         let running = scope.spawn(|| experiment::run(&described, &around));
-        std::thread::sleep(std::time::Duration::from_millis(300));
+        let started = Instant::now();
+        // Longer than its head, so that there are turns in it.
+        while !journal_of(out.path(), "solo-alpha").is_some_and(|journal| journal.len() > 100_000) {
+            assert!(started.elapsed() < Duration::from_secs(60) && !running.is_finished(), "it writes no journal");
+            std::thread::sleep(Duration::from_millis(5));
+        }
         interrupt.request();
         running.join().expect("no panic").expect_err("it cannot have finished")
     });
