@@ -177,6 +177,15 @@ fn a_mistake_in_an_experiment_is_one_line_with_its_key_and_nothing_is_written() 
 }
 
 #[test]
+fn too_few_quanta_on_the_command_line_are_not_blamed_on_the_file() {
+    let file = experiments().join("quickstart-simulated.toml");
+    let output = phasecast(&["experiment", "run", file.to_str().expect("text"), "--quanta", "3"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.starts_with("phasecast: --quanta: 3 quanta are too few"), "{said}");
+}
+
+#[test]
 fn every_experiment_in_the_repository_is_sound() {
     for entry in std::fs::read_dir(experiments()).expect("readable").flatten() {
         let file = entry.path();

@@ -79,6 +79,8 @@ pub struct Overrides {
 impl Experiment {
     /// Reads and checks the experiment at `file`; the mix is found relative to the file's folder.
     pub fn read(file: &Path, catalogue: &Catalogue, overrides: Overrides) -> Result<Self, InputError> {
+        // A mistake on the command line is not the file's.
+        overrides.quanta.map_or(Ok(()), check_quanta).map_err(|mistake| mistake.at("--quanta"))?;
         let raw: RawExperiment = parse_toml(file, &read_text(file)?)?;
         let mix_file = file.parent().unwrap_or(Path::new("")).join(&raw.mix);
         let mut mix = Mix::read(&mix_file, catalogue)?;
@@ -109,11 +111,7 @@ fn checked(
         let problem = format!("{:?} cannot be part of a folder's name", raw.name);
         return Err(InputError::new(problem, "give 1 to 40 letters, digits, '-' and '_'").at("name"));
     }
-    let quanta = overrides.quanta.unwrap_or(raw.quanta);
-    if quanta < LEAST_QUANTA {
-        let remedy = format!("give at least {LEAST_QUANTA}");
-        return Err(InputError::new(format!("{quanta} quanta are too few to see a phase"), remedy).at("quanta"));
-    }
+    check_quanta(raw.quanta).map_err(|mistake| mistake.at("quanta"))?;
     let repeats = raw.repeats.unwrap_or(DEFAULT_REPEATS);
     if !(1..=100).contains(&repeats) {
         return Err(InputError::new(format!("{repeats} runs of a policy"), "give 1 to 100").at("repeats"));
@@ -135,13 +133,21 @@ fn checked(
         file: file.to_owned(),
         host: raw.host,
         abouts,
-        quanta,
+        quanta: overrides.quanta.unwrap_or(raw.quanta),
         repeats,
         demonstration: raw.demonstration,
         training: TrainSettings { phases: 1..=most_phases, seed: mix.seed, ..defaults },
         settings: raw.policy,
         mix,
     })
+}
+
+fn check_quanta(quanta: u64) -> Result<(), InputError> {
+    if quanta < LEAST_QUANTA {
+        let problem = format!("{quanta} quanta are too few to see a phase");
+        return Err(InputError::new(problem, format!("give at least {LEAST_QUANTA}")));
+    }
+    Ok(())
 }
 
 fn policies(names: &[String]) -> Result<Vec<PolicyKind>, InputError> {
