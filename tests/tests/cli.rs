@@ -215,3 +215,14 @@ fn a_broken_image_is_listed_and_makes_the_exit_code_2() {
         }
     }
 }
+
+#[test]
+fn a_trace_that_is_too_short_to_learn_from_is_named_with_exit_code_2() {
+    let folder = folder_with(MIX);
+    let record = ["record", "mix.toml", "--out", "t.parquet", "--host", "simulated", "--quanta", "3"];
+    assert!(phasecast(folder.path(), &record).status.success());
+    let output = phasecast(folder.path(), &["train", "t.parquet", "--out", "m/model.json"]);
+    let complaint = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{complaint}");
+    assert!(complaint.starts_with("phasecast: t.parquet: 6 samples of vCPUs at work are too few; "), "{complaint}");
+}

@@ -7,7 +7,7 @@ use workloads::catalogue::Catalogue;
 use crate::cli::print;
 use crate::experiment::description::{Experiment, Overrides};
 use crate::experiment::progress::Progress;
-use crate::experiment::{self, SUMMARY, Surroundings};
+use crate::experiment::{self, ExperimentError, SUMMARY, Surroundings};
 use crate::interrupt::Interrupt;
 use crate::report::collected::Collected;
 use crate::report::summary;
@@ -68,7 +68,7 @@ pub fn run(args: &Args, interrupt: &Interrupt) -> anyhow::Result<()> {
     match &args.action {
         Action::Run(args) => run_experiment(args, interrupt),
         Action::Report(args) => {
-            let collected = experiment::report_again(&args.folder)?;
+            let collected = experiment::report_again(&args.folder).map_err(plainly)?;
             print(&for_people(&collected, &args.folder))
         }
     }
@@ -86,11 +86,19 @@ fn run_experiment(args: &RunArgs, interrupt: &Interrupt) -> anyhow::Result<()> {
         interrupt,
         progress: &progress,
     };
-    let outcome = experiment::run(&described, &around)?;
+    let outcome = experiment::run(&described, &around).map_err(plainly)?;
     if args.json {
         print(&format!("{:#}", for_programs(&outcome.collected, &outcome.folder)))
     } else {
         print(&for_people(&outcome.collected, &outcome.folder))
+    }
+}
+
+/// What a person got wrong is said without more words, and is what the exit code is told by.
+fn plainly(error: ExperimentError) -> anyhow::Error {
+    match error {
+        ExperimentError::Input(mistake) => mistake.into(),
+        other => other.into(),
     }
 }
 

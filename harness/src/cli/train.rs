@@ -3,11 +3,12 @@
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
-use predictor::train::{TrainSettings, train};
+use predictor::train::{TrainError, TrainSettings, train};
 use serde_json::json;
 
 use crate::artefact;
 use crate::cli::print;
+use crate::input::InputError;
 use crate::interrupt::Interrupt;
 
 const EXAMPLES: &str = "Examples:
@@ -52,13 +53,27 @@ fn phases(text: &str) -> Result<RangeInclusive<usize>, String> {
     Ok(least..=most)
 }
 
+/// Traces that are too short were named by a person: the mistake is the person's.
+fn explain(error: TrainError, traces: &[PathBuf]) -> anyhow::Error {
+    let TrainError::TooFewSamples { found, needed } = error else { return error.into() };
+    let remedy = format!("record longer runs, so that there are at least {needed}");
+    match traces {
+        [trace] => InputError::new(format!("{found} samples of vCPUs at work are too few"), remedy).in_file(trace),
+        traces => {
+            let problem = format!("{found} samples of vCPUs at work in {} traces are too few", traces.len());
+            InputError::new(problem, remedy)
+        }
+    }
+    .into()
+}
+
 /// Runs the command.
 pub fn run(args: &Args, interrupt: &Interrupt) -> anyhow::Result<()> {
     artefact::check_target(&args.out)?;
     let data = artefact::series::read(&args.traces)?;
     interrupt.check()?;
     let settings = TrainSettings { phases: args.phases.clone(), seed: args.seed, ..TrainSettings::default() };
-    let model = train(&data.series, &data.machine, &settings)?;
+    let model = train(&data.series, &data.machine, &settings).map_err(|error| explain(error, &args.traces))?;
     interrupt.check()?;
     artefact::save(&args.out, &model)?;
 

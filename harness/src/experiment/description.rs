@@ -83,7 +83,12 @@ impl Experiment {
         overrides.quanta.map_or(Ok(()), check_quanta).map_err(|mistake| mistake.at("--quanta"))?;
         let raw: RawExperiment = parse_toml(file, &read_text(file)?)?;
         let mix_file = file.parent().unwrap_or(Path::new("")).join(&raw.mix);
-        let mut mix = Mix::read(&mix_file, catalogue)?;
+        // That there is no such file is a mistake in the experiment; what stands in it is one in the mix.
+        let mix_text = read_text(&mix_file).map_err(|mistake| {
+            let problem = format!("{}: {}", mix_file.display(), mistake.problem);
+            InputError::new(problem, mistake.remedy).at("mix").in_file(file)
+        })?;
+        let mut mix = Mix::parse(&mix_file, &mix_text, catalogue)?;
         mix.seed = overrides.seed.or(raw.seed).unwrap_or(mix.seed);
         let abouts = mix.guests.iter().map(|guest| about(catalogue, &guest.program)).collect();
         checked(file, raw, mix, abouts, overrides).map_err(|mistake| mistake.in_file(file))

@@ -42,7 +42,7 @@ pub const SUMMARY: &str = "summary.md";
 #[derive(Debug, thiserror::Error)]
 pub enum ExperimentError {
     /// Something a person wrote cannot be used.
-    #[error("failed to set the experiment up")]
+    #[error(transparent)]
     Input(#[from] InputError),
     /// Guests could not be launched.
     #[error("failed to launch {what}")]
