@@ -226,3 +226,28 @@ fn a_trace_that_is_too_short_to_learn_from_is_named_with_exit_code_2() {
     assert_eq!(output.status.code(), Some(2), "{complaint}");
     assert!(complaint.starts_with("phasecast: t.parquet: 6 samples of vCPUs at work are too few; "), "{complaint}");
 }
+
+#[test]
+fn a_command_does_not_write_over_what_it_reads() {
+    let folder = folder_with(&MIX.replace("\"small-2x2\"", "\"machine.toml\""));
+    let preset = Path::new(env!("CARGO_MANIFEST_DIR")).join("../harness/machines/small-2x2.toml");
+    std::fs::copy(preset, folder.path().join("machine.toml")).expect("copied");
+    std::fs::write(folder.path().join("t.parquet"), "kept").expect("written");
+    let record = ["record", "./mix.toml", "--host", "simulated", "--quanta", "3", "--out"];
+    let cases = [
+        [&record[..], &["mix.toml"]].concat(),
+        [&record[..], &["machine.toml"]].concat(),
+        [&record[..], &["t.parquet", "--journal", "mix.toml"]].concat(),
+        [&record[..], &["t.parquet", "--journal", "./t.parquet"]].concat(),
+        [&record[..], &["new", "--journal", "./new"]].concat(),
+        vec!["train", "t.parquet", "--out", "./t.parquet"],
+    ];
+    for arguments in cases {
+        let output = phasecast(folder.path(), &arguments);
+        let complaint = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {complaint}");
+        assert!(complaint.contains("this would overwrite"), "{arguments:?}: {complaint}");
+        assert_eq!(files(folder.path()), ["machine.toml", "mix.toml", "t.parquet"], "{arguments:?}");
+    }
+    assert_eq!(std::fs::read_to_string(folder.path().join("t.parquet")).expect("text"), "kept");
+}

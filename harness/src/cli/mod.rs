@@ -9,6 +9,7 @@ pub mod record;
 pub mod train;
 
 use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -69,6 +70,27 @@ fn exit_code(error: &anyhow::Error) -> ExitCode {
     } else {
         ExitCode::FAILURE
     }
+}
+
+/// Refuses to write over a file that the same command reads, or writes too, under whatever name.
+pub(crate) fn refuse_overwriting(target: &Path, others: &[&Path]) -> Result<(), InputError> {
+    let place = place_of(target);
+    match others.iter().find(|other| place_of(other) == place) {
+        Some(other) => {
+            let problem = format!("this would overwrite {}, which the command needs as well", other.display());
+            Err(InputError::new(problem, "give the name of another file").in_file(target))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Where a file is or would be, without links and dots.
+fn place_of(file: &Path) -> PathBuf {
+    let beside = || {
+        let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        Some(folder.canonicalize().ok()?.join(file.file_name()?))
+    };
+    file.canonicalize().ok().or_else(beside).unwrap_or_else(|| file.to_owned())
 }
 
 /// Prints a text and a line's end; a reader that has seen enough is no failure.

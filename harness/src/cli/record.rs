@@ -12,7 +12,7 @@ use predictor::policy::{Policy, PolicyKind};
 use serde::Serialize;
 use workloads::catalogue::Catalogue;
 
-use crate::cli::print;
+use crate::cli::{print, refuse_overwriting};
 use crate::control::{self, RunLength};
 use crate::host::{GuestEvent, Host};
 use crate::input::InputError;
@@ -70,6 +70,11 @@ pub fn run(args: &Args, interrupt: &Interrupt) -> anyhow::Result<()> {
     args.host.check(&mix)?;
     check_file(&args.out)?;
     args.journal.as_deref().map(check_file).transpose()?;
+    let read: Vec<&Path> = [Some(args.mix.as_path()), mix.machine_file.as_deref()].into_iter().flatten().collect();
+    refuse_overwriting(&args.out, &read)?;
+    if let Some(journal) = &args.journal {
+        refuse_overwriting(journal, &[&read[..], &[&args.out]].concat())?;
+    }
 
     let bar = progress_bar(args.quanta);
     let tell = |line: &str| bar.set_message(line.to_owned());

@@ -1,13 +1,13 @@
 //! `phasecast train`: learns a model from traces of guests that ran alone, and writes it with its card.
 
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use predictor::train::{TrainError, TrainSettings, train};
 use serde_json::json;
 
 use crate::artefact;
-use crate::cli::print;
+use crate::cli::{print, refuse_overwriting};
 use crate::input::InputError;
 use crate::interrupt::Interrupt;
 
@@ -70,6 +70,8 @@ fn explain(error: TrainError, traces: &[PathBuf]) -> anyhow::Error {
 /// Runs the command.
 pub fn run(args: &Args, interrupt: &Interrupt) -> anyhow::Result<()> {
     artefact::check_target(&args.out)?;
+    let traces: Vec<&Path> = args.traces.iter().map(PathBuf::as_path).collect();
+    refuse_overwriting(&args.out, &traces)?;
     let data = artefact::series::read(&args.traces)?;
     interrupt.check()?;
     let settings = TrainSettings { phases: args.phases.clone(), seed: args.seed, ..TrainSettings::default() };

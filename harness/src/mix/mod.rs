@@ -28,6 +28,8 @@ pub struct Mix {
     pub file: PathBuf,
     /// The machine to run on.
     pub machine: Machine,
+    /// The file that the machine was read from; absent for a preset.
+    pub machine_file: Option<PathBuf>,
     /// The control period in cycles; a multiple of the machine's epoch and a whole number of nanoseconds.
     pub quantum_cycles: u64,
     /// The seed of everything random in a run.

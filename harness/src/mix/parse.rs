@@ -1,7 +1,7 @@
 //! From the text of a mix to a checked one: the raw shape, and every check with its remedy.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use machine::spec::{Machine, SpecError};
 use predictor::topology::{DomainId, Topology};
@@ -43,7 +43,7 @@ struct RawGuest {
 
 pub(super) fn parse(file: &Path, text: &str, catalogue: &Catalogue) -> Result<Mix, InputError> {
     let raw: RawMix = parse_toml(file, text)?;
-    let machine = find_machine(file, &raw.machine)?;
+    let (machine, machine_file) = find_machine(file, &raw.machine)?;
     check_quantum(raw.quantum_cycles, &machine)?;
     if raw.guest.is_empty() {
         return Err(InputError::new("a mix without guests", "add a [[guest]] with name and program").at("guest"));
@@ -56,13 +56,13 @@ pub(super) fn parse(file: &Path, text: &str, catalogue: &Catalogue) -> Result<Mi
         .collect::<Result<_, _>>()?;
     let name = file.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
     let (quantum_cycles, seed) = (raw.quantum_cycles, raw.seed);
-    Ok(Mix { name, file: file.to_owned(), machine, quantum_cycles, seed, guests })
+    Ok(Mix { name, file: file.to_owned(), machine, machine_file, quantum_cycles, seed, guests })
 }
 
 /// A preset by its name, or a file by its path, which is relative to the mix's folder.
-fn find_machine(mix: &Path, machine: &str) -> Result<Machine, InputError> {
+fn find_machine(mix: &Path, machine: &str) -> Result<(Machine, Option<PathBuf>), InputError> {
     if let Some(preset) = Machine::preset(machine) {
-        return Ok(preset);
+        return Ok((preset, None));
     }
     if !machine.ends_with(".toml") {
         let remedy = format!("{} or give the path of a TOML file", suggest(machine, &Machine::preset_names()));
@@ -72,10 +72,11 @@ fn find_machine(mix: &Path, machine: &str) -> Result<Machine, InputError> {
     let text = read_text(&file)
         .map_err(|mistake| mistake.at("machine").in_file(mix))
         .map_err(|mistake| InputError { problem: format!("{}: {}", file.display(), mistake.problem), ..mistake })?;
-    Machine::from_toml(&text).map_err(|SpecError { key, problem, remedy }| {
+    let machine = Machine::from_toml(&text).map_err(|SpecError { key, problem, remedy }| {
         let problem = format!("{}: {key}: {problem}", file.display());
         InputError::new(problem, remedy).at("machine")
-    })
+    })?;
+    Ok((machine, Some(file)))
 }
 
 fn check_quantum(quantum_cycles: u64, machine: &Machine) -> Result<(), InputError> {
