@@ -72,8 +72,10 @@ impl RunProgress<'_> {
 
     /// The run is over.
     pub fn done(self) {
+        // Finishing the bar moves it to its end, wherever the run stopped.
+        let quanta = self.bar.position();
         self.bar.finish_and_clear();
         let seconds = self.began.elapsed().as_secs_f64();
-        self.progress.note(&format!("{}: {} quanta in {seconds:.1} s", self.label, self.bar.position()));
+        self.progress.note(&format!("{}: {quanta} quanta in {seconds:.1} s", self.label));
     }
 }
