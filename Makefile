@@ -7,7 +7,7 @@ CARGO ?= cargo
 GUEST_TARGET := x86_64-unknown-linux-gnu
 PHASECAST := $(or $(CARGO_TARGET_DIR),target)/release/phasecast
 # nextest where it is installed; its answer is the same as cargo test's, only sooner.
-RUN_TESTS := $(shell command -v cargo-nextest >/dev/null 2>&1 && echo "nextest run" || echo "test")
+RUN_TESTS := $(shell command -v cargo-nextest >/dev/null 2>&1 && echo "nextest run --no-fail-fast" || echo "test --no-fail-fast")
 
 NEEDS_BUILD := cc=gcc /usr/include/stdlib.h=libc6-dev
 NEEDS_GUESTS := qemu-system-x86_64=qemu-system-x86 mke2fs=e2fsprogs
