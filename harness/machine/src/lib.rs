@@ -1,6 +1,7 @@
 //! The emulated machine: what it consists of ([`spec`]), how its caches, memory channels and cores behave ([`cache`],
 //! [`bandwidth`], [`pipeline`], [`vcpu`]), and the memory through which guests and harness share it ([`segment`]
-//! for the harness, [`seat`] for the guest's side).
+//! for the harness, [`seat`] for the guest's side). A vCPU's references to the LLC can be recorded ([`stream`]) and
+//! played on a machine in one process ([`replay`]).
 //!
 //! Nothing here knows QEMU: the plugin feeds instructions and addresses in, the harness reads counters out.
 
@@ -20,8 +21,12 @@ pub mod segment;
 
 pub mod seat;
 
+pub mod stream;
+
 pub mod vcpu;
 
 pub mod idle;
+
+pub mod replay;
 
 mod layout;

@@ -203,6 +203,15 @@ impl Machine {
         self.core
     }
 
+    /// Everything that a vCPU's references to the LLC depend on, as one word: its private caches. Not the LLC, the memory,
+    /// the core or the epoch, which only say how long references take. A recorded stream plays on every machine that
+    /// answers the same.
+    #[must_use]
+    pub fn private_digest(&self) -> String {
+        let level = |cache: CacheSpec| format!("{}x{}", cache.sets, cache.ways);
+        format!("l1-{}_l2-{}", level(self.l1), self.l2.map_or("none".into(), level))
+    }
+
     /// Cycles it takes to read a whole LLC from memory at full bandwidth. A quantum should be many times this, or
     /// moving a vCPU costs more than any placement can win.
     #[must_use]
