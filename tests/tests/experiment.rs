@@ -63,6 +63,16 @@ fn results_are_complete_and_every_run_can_be_read_again() {
 }
 
 #[test]
+fn what_is_kept_of_an_experiment_can_be_run_again_as_it_stands() {
+    let out = tempfile::tempdir().expect("a temporary folder");
+    let folder = quickstart(out.path(), &[]);
+    let read = |file: &Path| Experiment::read(file, &Catalogue::builtin(), Overrides::default()).expect("sound");
+    let (first, kept) = (read(&experiments().join("quickstart-simulated.toml")), read(&folder.join("experiment.toml")));
+    assert_eq!(kept.mix.file, folder.join("mix.toml"));
+    assert_eq!((kept.mix.guests, kept.mix.machine), (first.mix.guests, first.mix.machine));
+}
+
+#[test]
 fn the_same_seed_gives_the_same_results_and_a_taken_name_gets_a_number() {
     let out = tempfile::tempdir().expect("a temporary folder");
     let (first, second) = (quickstart(out.path(), &[]), quickstart(out.path(), &[]));
@@ -92,6 +102,8 @@ fn committed_results_are_what_their_data_say() {
         let collected = experiment::read_collected(&folder).expect("readable");
         let report = report::render(&collected).expect("complete");
         let hint = format!("run: phasecast experiment report {}", folder.display());
+        let kept = Experiment::read(&folder.join("experiment.toml"), &Catalogue::builtin(), Overrides::default());
+        assert!(kept.is_ok(), "{kept:?}");
         assert!(read(&folder.join(experiment::SUMMARY)) == report.summary, "summary.md differs; {hint}");
         for figure in report.figures {
             assert!(read(&folder.join(&figure.file)) == figure.svg, "{} differs; {hint}", figure.file);

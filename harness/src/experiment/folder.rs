@@ -1,13 +1,21 @@
 //! The folder of an experiment's results: its name, and that it is complete when it bears it.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use toml::Spanned;
+
 use super::ExperimentError;
 use super::description::Experiment;
+use crate::input::read_text;
 
 /// Ends the name of a folder in which a run is going on, or stopped half-way.
 const PARTIAL: &str = "-partial";
+
+const EXPERIMENT: &str = "experiment.toml";
+const MIX: &str = "mix.toml";
+const MACHINE: &str = "machine.toml";
 
 /// A results folder in the making.
 #[derive(Debug)]
@@ -52,13 +60,20 @@ impl ResultsFolder {
         self.partial.join("raw").join(format!("{run}.{ending}"))
     }
 
-    /// Keeps the files that described the experiment.
+    /// Keeps the files that described the experiment, each naming the others by the names they have here: what is kept
+    /// can be run again as it stands.
     pub(super) fn keep_texts(&self, experiment: &Experiment) -> Result<(), ExperimentError> {
-        for (name, file) in [("experiment.toml", &experiment.file), ("mix.toml", &experiment.mix.file)] {
-            std::fs::copy(file, self.partial.join(name)).map_err(ExperimentError::io("copy", file))?;
-        }
-        let file = self.partial.join("machine.toml");
-        std::fs::write(&file, experiment.mix.machine.text()).map_err(ExperimentError::io("write", &file))
+        let mix = &experiment.mix;
+        self.keep(EXPERIMENT, &naming(&read_text(&experiment.file)?, "mix", MIX))?;
+        let mix_text = read_text(&mix.file)?;
+        let from_a_file = mix.machine_file.is_some();
+        self.keep(MIX, &if from_a_file { naming(&mix_text, "machine", MACHINE) } else { mix_text })?;
+        self.keep(MACHINE, mix.machine.text())
+    }
+
+    fn keep(&self, name: &str, text: &str) -> Result<(), ExperimentError> {
+        let file = self.partial.join(name);
+        std::fs::write(&file, text).map_err(ExperimentError::io("write", &file))
     }
 
     /// Gives the folder its name: all of it is there.
@@ -66,6 +81,17 @@ impl ResultsFolder {
         std::fs::rename(&self.partial, &self.complete).map_err(ExperimentError::io("complete", &self.complete))?;
         Ok(self.complete)
     }
+}
+
+/// A text in TOML whose top-level `key` is `name` instead of what it was; all else, comments included, as before.
+fn naming(text: &str, key: &str, name: &str) -> String {
+    let table: Option<BTreeMap<String, Spanned<toml::Value>>> = toml::from_str(text).ok();
+    let mut text = text.to_owned();
+    // What was parsed once is TOML and has the key.
+    if let Some(value) = table.as_ref().and_then(|table| table.get(key)) {
+        text.replace_range(value.span(), &format!("{name:?}"));
+    }
+    text
 }
 
 /// The day of `moment` in UTC, as `2026-01-31`.
@@ -104,6 +130,14 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+
+    #[test]
+    fn a_kept_text_names_its_neighbour_and_is_else_as_it_was() {
+        let text = "# why\nname = \"a\"\nmix = \"../else/where.toml\" # which\n[policy]\nmix = 1\n";
+        let kept = "# why\nname = \"a\"\nmix = \"mix.toml\" # which\n[policy]\nmix = 1\n";
+        assert_eq!(naming(text, "mix", MIX), kept);
+        assert_eq!(naming(text, "machine", MACHINE), text);
+    }
 
     #[test]
     fn dates_know_leap_years() {
