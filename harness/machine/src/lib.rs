@@ -1,5 +1,5 @@
 //! The emulated machine: what it consists of ([`spec`]), how its caches, memory channels and cores behave ([`cache`],
-//! [`bandwidth`], [`pipeline`], [`vcpu`]), and the memory through which guests and harness share it ([`segment`]
+//! [`bandwidth`], [`pipeline`], [`uncore`], [`vcpu`]), and the memory through which guests and harness share it ([`segment`]
 //! for the harness, [`seat`] for the guest's side). A vCPU's references to the LLC can be recorded ([`stream`]) and
 //! played on a machine in one process ([`replay`]).
 //!
@@ -16,6 +16,8 @@ pub mod cache;
 pub mod bandwidth;
 
 pub mod pipeline;
+
+pub mod uncore;
 
 pub mod segment;
 

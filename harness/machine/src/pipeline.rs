@@ -183,16 +183,7 @@ impl Pipeline {
     /// A load at `position` that leaves the L1 and takes `latency_ticks`; the value arrives in `slot`.
     #[inline]
     pub fn load(&mut self, position: u64, slot: Option<u8>, address: Dependences, latency_ticks: u64) -> Flight {
-        self.retire(position);
-        let flight = self.issue(self.clock(position).max(self.known(address)), latency_ticks);
-        // Stalls only ever move the clock on: a load that is there before its window fills will hold nobody up.
-        let full = position + self.window;
-        if flight.complete_ticks > self.clock(full) {
-            if self.unretired.is_empty() {
-                self.window_full_at = full;
-            }
-            self.unretired.push_back((full, flight.complete_ticks));
-        }
+        let flight = self.load_known(position, self.known(address), latency_ticks);
         if let Some(slot) = slot {
             let bit = 1 << slot;
             let earlier = if self.pending_loads & bit == 0 { 0 } else { self.loaded[usize::from(slot)] };
@@ -202,16 +193,38 @@ impl Pipeline {
         flight
     }
 
+    /// As [`Pipeline::load`], for a caller who says when the address is known and whom nobody waits for here.
+    #[inline]
+    pub fn load_known(&mut self, position: u64, known_ticks: u64, latency_ticks: u64) -> Flight {
+        self.retire(position);
+        let flight = self.issue(self.clock(position).max(known_ticks), latency_ticks);
+        // Stalls only ever move the clock on: a load that is there before its window fills will hold nobody up.
+        let full = position + self.window;
+        if flight.complete_ticks > self.clock(full) {
+            if self.unretired.is_empty() {
+                self.window_full_at = full;
+            }
+            self.unretired.push_back((full, flight.complete_ticks));
+        }
+        flight
+    }
+
     /// A store at `position` that leaves the L1 and takes `latency_ticks`.
     #[inline]
     pub fn store(&mut self, position: u64, address: Dependences, latency_ticks: u64) -> Flight {
+        self.store_known(position, self.known(address), latency_ticks)
+    }
+
+    /// As [`Pipeline::store`], for a caller who says when the address is known.
+    #[inline]
+    pub fn store_known(&mut self, position: u64, known_ticks: u64, latency_ticks: u64) -> Flight {
         self.retire(position);
         let now = self.clock(position);
         if self.free_at.iter().all(|free| *free > now) {
             let next = self.free_at.iter().copied().min().unwrap_or_default();
             self.stall_ticks += next.saturating_sub(now);
         }
-        self.issue(self.clock(position).max(self.known(address)), latency_ticks)
+        self.issue(self.clock(position).max(known_ticks), latency_ticks)
     }
 
     /// The block that loaded into slots is over: its registers wait for what `outputs` says. Brings stalls up to date.

@@ -10,12 +10,13 @@
 //! start_block;  each access:  read_hits / write_hits (the usual case), else access
 //! ```
 
-use crate::cache::{Direction, FirstLevel, Line, Outcome, PrivateCache, SharedIndex};
+use crate::cache::{Direction, FirstLevel, Line, Outcome, PrivateCache};
 use crate::counters::Counters;
 use crate::marks::{Mark, PHASES};
-use crate::pipeline::{Dependences, Flight, Outputs, Pipeline, TICKS_PER_CYCLE, ticks};
+use crate::pipeline::{Dependences, Outputs, Pipeline, TICKS_PER_CYCLE, ticks};
 use crate::seat::Turn;
 use crate::spec::{LINE_BYTES, Machine};
+use crate::uncore::{Indexing, Service, Uncore, UncoreCounts};
 
 /// The last place in a line at which any access ends in the same line: QEMU makes none wider than 8 bytes.
 const WIDEST_SAFE: u64 = LINE_BYTES - 8;
@@ -42,39 +43,7 @@ pub struct AccessSite {
     pub address: Dependences,
 }
 
-/// How LLC sets are chosen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Indexing {
-    /// By page colours, as random as on a real host.
-    Coloured,
-    /// By the low bits of the line, for comparison with simulators that do so.
-    Plain,
-}
-
 static NO_BLOCK: Block = Block { instructions: 0, kernel_instructions: 0, outputs: Outputs::NONE };
-
-struct Latencies {
-    l2: u64,
-    llc: u64,
-    memory: u64,
-}
-
-/// How many LLC misses were under way at once.
-#[derive(Debug, Clone, Copy, Default)]
-struct Overlap {
-    flight_ticks: u64,
-    covered_ticks: u64,
-    covered_until: u64,
-}
-
-impl Overlap {
-    fn add(&mut self, flight: Flight) {
-        self.flight_ticks += flight.complete_ticks - flight.issue_ticks;
-        let from = flight.issue_ticks.max(self.covered_until);
-        self.covered_ticks += flight.complete_ticks.saturating_sub(from);
-        self.covered_until = self.covered_until.max(flight.complete_ticks);
-    }
-}
 
 /// A vCPU and its state.
 pub struct Vcpu {
@@ -87,19 +56,14 @@ pub struct Vcpu {
     l1: FirstLevel,
     kernel_instructions: u64,
     l2: Option<PrivateCache>,
-    llc: SharedIndex,
+    l2_ticks: u64,
+    uncore: Uncore,
     pipeline: Pipeline,
-    latencies: Latencies,
     epoch_end_ticks: u64,
     joined_ticks: u64,
     idle_ticks: u64,
     generation: u32,
     l1_misses: u64,
-    llc_references: u64,
-    llc_misses: u64,
-    write_backs: u64,
-    lines_moved: u64,
-    overlap: Overlap,
     phase: usize,
     phase_began: u64,
     phase_instructions: [u64; PHASES + 1],
@@ -109,11 +73,6 @@ impl Vcpu {
     /// A vCPU with cold caches that starts with this turn.
     #[must_use]
     pub fn new(machine: &Machine, slot: u32, seed: u64, indexing: Indexing, turn: Turn) -> Self {
-        let llc = match indexing {
-            Indexing::Coloured => SharedIndex::coloured(machine.llc(), slot, seed),
-            Indexing::Plain => SharedIndex::plain(machine.llc()),
-        };
-        let in_ticks = |cycles: u32| ticks(cycles.into());
         let joined_ticks = turn.epoch_start_cycles * TICKS_PER_CYCLE;
         let mut vcpu = Self {
             position: 0,
@@ -124,23 +83,14 @@ impl Vcpu {
             l1: FirstLevel::new(machine.l1()),
             kernel_instructions: 0,
             l2: machine.l2().map(PrivateCache::new),
-            llc,
+            l2_ticks: machine.l2().map_or(0, |l2| ticks(l2.latency_cycles.into())),
+            uncore: Uncore::new(machine, slot, seed, indexing),
             pipeline: Pipeline::new(machine.core()),
-            latencies: Latencies {
-                l2: machine.l2().map_or(0, |l2| in_ticks(l2.latency_cycles)),
-                llc: in_ticks(machine.llc().latency_cycles),
-                memory: 0,
-            },
             epoch_end_ticks: 0,
             joined_ticks,
             idle_ticks: 0,
             generation: turn.generation,
             l1_misses: 0,
-            llc_references: 0,
-            llc_misses: 0,
-            write_backs: 0,
-            lines_moved: 0,
-            overlap: Overlap::default(),
             phase: PHASES,
             phase_began: 0,
             phase_instructions: [0; PHASES + 1],
@@ -153,15 +103,14 @@ impl Vcpu {
     /// Begins a turn. On another CPU than before, the private caches are cold; what was dirty in them is written to
     /// memory, at the new domain's expense: the old one is no longer this vCPU's to touch.
     pub fn enter(&mut self, turn: Turn) {
-        self.latencies.memory = ticks(turn.memory_latency_cycles);
+        self.uncore.begin_turn(turn.memory_latency_cycles);
         self.epoch_end_ticks = turn.epoch_end_cycles * TICKS_PER_CYCLE;
         if turn.generation != self.generation {
             self.generation = turn.generation;
             let mut dirty = 0;
             self.l1.flush(|_| dirty += 1);
             dirty += self.l2.as_mut().map_or(0, PrivateCache::clear);
-            self.write_backs += dirty;
-            self.lines_moved += dirty;
+            self.uncore.written_to_memory(dirty);
         }
         self.next_event = self.pipeline.next_event(self.epoch_end_ticks);
     }
@@ -277,6 +226,7 @@ impl Vcpu {
     #[must_use]
     pub fn counters(&self) -> Counters {
         let clock = self.pipeline.clock(self.position);
+        let UncoreCounts { llc_references, llc_misses, write_backs } = self.uncore.counts();
         Counters {
             instructions: self.position,
             kernel_instructions: self.kernel_instructions,
@@ -285,10 +235,10 @@ impl Vcpu {
             loads: self.loads,
             stores: self.stores,
             l1_misses: self.l1_misses,
-            llc_references: self.llc_references,
-            llc_misses: self.llc_misses,
-            write_backs: self.write_backs,
-            memory_read_bytes: self.llc_misses * LINE_BYTES,
+            llc_references,
+            llc_misses,
+            write_backs,
+            memory_read_bytes: llc_misses * LINE_BYTES,
             stall_cycles: self.pipeline.stall_ticks() / TICKS_PER_CYCLE,
         }
     }
@@ -303,14 +253,13 @@ impl Vcpu {
 
     /// Lines moved to and from memory since the last call.
     pub fn take_lines_moved(&mut self) -> u64 {
-        std::mem::take(&mut self.lines_moved)
+        self.uncore.take_lines_moved()
     }
 
-    /// Memory-level parallelism: LLC misses under way, on average over the time in which at least one was; 0 before
-    /// the first. Misses are taken in program order, and time between two earlier ones is not filled in later.
+    /// As [`Uncore::memory_level_parallelism`].
     #[must_use]
     pub fn memory_level_parallelism(&self) -> f64 {
-        self.overlap.flight_ticks as f64 / self.overlap.covered_ticks.max(1) as f64
+        self.uncore.memory_level_parallelism()
     }
 
     /// Brings a line into the L1 that is not there; `false` if it is no memory.
@@ -329,60 +278,39 @@ impl Vcpu {
             self.written_out_of_l1(victim, llc);
         }
         let position = self.position + u64::from(site.instruction);
-        let (latency, from_memory) = self.fetch(physical, llc);
+        let Service { latency_ticks, from_memory } = self.fetch(physical, llc);
         let flight = match direction {
-            Direction::Read => self.pipeline.load(position, site.load_slot, site.address, latency),
-            Direction::Write => self.pipeline.store(position, site.address, latency),
+            Direction::Read => self.pipeline.load(position, site.load_slot, site.address, latency_ticks),
+            Direction::Write => self.pipeline.store(position, site.address, latency_ticks),
         };
         if from_memory {
-            self.overlap.add(flight);
+            self.uncore.overlap(flight);
         }
         // Somebody may wait for this, or time may have passed: the next block's start will see.
         self.next_event = 0;
         true
     }
 
-    /// Finds a line past the L1; answers what that takes and whether memory was asked.
-    fn fetch(&mut self, line: Line, llc: &mut [u64]) -> (u64, bool) {
+    /// Finds a line past the L1.
+    fn fetch(&mut self, line: Line, llc: &mut [u64]) -> Service {
         if let Some(l2) = &mut self.l2 {
             match l2.access(line, Direction::Read) {
-                Outcome::Hit => return (self.latencies.l2, false),
-                Outcome::Miss { dirty_victim: Some(victim) } => self.written_out_of_l2(victim, llc),
+                Outcome::Hit => return Service { latency_ticks: self.l2_ticks, from_memory: false },
+                Outcome::Miss { dirty_victim: Some(victim) } => self.uncore.written_out(victim, llc),
                 Outcome::Miss { dirty_victim: None } => {}
             }
         }
-        self.llc_references += 1;
-        match self.llc.access(llc, line, Direction::Read) {
-            Outcome::Hit => (self.latencies.llc, false),
-            Outcome::Miss { dirty_victim } => {
-                self.llc_misses += 1;
-                self.lines_moved += 1;
-                self.written_to_memory(dirty_victim);
-                (self.latencies.memory, true)
-            }
-        }
+        self.uncore.reference(line, llc)
     }
 
     fn written_out_of_l1(&mut self, line: Line, llc: &mut [u64]) {
         match &mut self.l2 {
-            None => self.written_out_of_l2(line, llc),
+            None => self.uncore.written_out(line, llc),
             Some(l2) => {
                 if let Outcome::Miss { dirty_victim: Some(victim) } = l2.access(line, Direction::Write) {
-                    self.written_out_of_l2(victim, llc);
+                    self.uncore.written_out(victim, llc);
                 }
             }
         }
-    }
-
-    fn written_out_of_l2(&mut self, line: Line, llc: &mut [u64]) {
-        if let Outcome::Miss { dirty_victim } = self.llc.access(llc, line, Direction::Write) {
-            self.written_to_memory(dirty_victim);
-        }
-    }
-
-    fn written_to_memory(&mut self, victim: Option<Line>) {
-        let lines = u64::from(victim.is_some());
-        self.write_backs += lines;
-        self.lines_moved += lines;
     }
 }

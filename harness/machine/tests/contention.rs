@@ -9,7 +9,8 @@ use machine::pipeline::{Dependences, Outputs};
 use machine::seat::Seat;
 use machine::segment::{Progress, Segment, Slot};
 use machine::spec::{Cpu, Domain, Machine};
-use machine::vcpu::{AccessSite, Block, Indexing, Vcpu};
+use machine::uncore::Indexing;
+use machine::vcpu::{AccessSite, Block, Vcpu};
 
 const QUANTUM: u64 = 10_000_000;
 

@@ -14,7 +14,8 @@ use machine::cache::Direction;
 use machine::idle::Idleness;
 use machine::marks::Mark;
 use machine::seat::Seat;
-use machine::vcpu::{AccessSite, Block, Indexing, Vcpu};
+use machine::uncore::Indexing;
+use machine::vcpu::{AccessSite, Block, Vcpu};
 use qemu_plugin_sys::{
     qemu_plugin_get_hwaddr, qemu_plugin_hwaddr_is_io, qemu_plugin_hwaddr_phys_addr, qemu_plugin_mem_is_store,
     qemu_plugin_mem_size_shift, qemu_plugin_meminfo_t,

@@ -1,0 +1,139 @@
+//! One vCPU's way past its private caches: the LLC of its domain, the memory behind it, and what is counted there. It
+//! serves a vCPU that runs and one whose recorded stream is played alike, so that both meet the same machine.
+//!
+//! A line that is not in the LLC is fetched from memory and takes a place in it; a dirty line dropped from the LLC is
+//! written to memory. Each counts as a line moved, which is what the memory channel is charged for.
+
+use crate::cache::{Direction, Line, Outcome, SharedIndex};
+use crate::pipeline::{Flight, ticks};
+use crate::spec::Machine;
+
+/// How LLC sets are chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Indexing {
+    /// By page colours, as random as on a real host.
+    Coloured,
+    /// By the low bits of the line, for comparison with simulators that do so.
+    Plain,
+}
+
+/// How long a reference takes and who served it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Service {
+    /// From issue to use.
+    pub latency_ticks: u64,
+    /// Whether memory was asked.
+    pub from_memory: bool,
+}
+
+/// How many LLC misses were under way at once.
+#[derive(Debug, Clone, Copy, Default)]
+struct Overlap {
+    flight_ticks: u64,
+    covered_ticks: u64,
+    covered_until: u64,
+}
+
+/// What was counted past the private caches; running sums.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct UncoreCounts {
+    /// Loads and stores that asked the LLC.
+    pub llc_references: u64,
+    /// Those that missed it.
+    pub llc_misses: u64,
+    /// Dirty lines sent to memory, whoever had written them.
+    pub write_backs: u64,
+}
+
+/// The way of one vCPU past its private caches.
+#[derive(Debug, Clone)]
+pub struct Uncore {
+    llc: SharedIndex,
+    llc_ticks: u64,
+    memory_ticks: u64,
+    counts: UncoreCounts,
+    lines_moved: u64,
+    overlap: Overlap,
+}
+
+impl Uncore {
+    /// For the vCPU in `slot`; `seed` chooses the page colours. The first turn says what memory takes.
+    #[must_use]
+    pub fn new(machine: &Machine, slot: u32, seed: u64, indexing: Indexing) -> Self {
+        let llc = match indexing {
+            Indexing::Coloured => SharedIndex::coloured(machine.llc(), slot, seed),
+            Indexing::Plain => SharedIndex::plain(machine.llc()),
+        };
+        Self {
+            llc,
+            llc_ticks: ticks(machine.llc().latency_cycles.into()),
+            memory_ticks: 0,
+            counts: UncoreCounts::default(),
+            lines_moved: 0,
+            overlap: Overlap::default(),
+        }
+    }
+
+    /// A turn begins in which memory takes this long.
+    pub fn begin_turn(&mut self, memory_latency_cycles: f64) {
+        self.memory_ticks = ticks(memory_latency_cycles);
+    }
+
+    /// Asks for a line that no private cache has; `llc` are the tags of the domain's LLC.
+    #[inline]
+    pub fn reference(&mut self, line: Line, llc: &mut [u64]) -> Service {
+        self.counts.llc_references += 1;
+        match self.llc.access(llc, line, Direction::Read) {
+            Outcome::Hit => Service { latency_ticks: self.llc_ticks, from_memory: false },
+            Outcome::Miss { dirty_victim } => {
+                self.counts.llc_misses += 1;
+                self.lines_moved += 1;
+                self.written_to_memory(dirty_victim.is_some().into());
+                Service { latency_ticks: self.memory_ticks, from_memory: true }
+            }
+        }
+    }
+
+    /// A dirty line leaves the private caches and takes a place in the LLC.
+    #[inline]
+    pub fn written_out(&mut self, line: Line, llc: &mut [u64]) {
+        if let Outcome::Miss { dirty_victim } = self.llc.access(llc, line, Direction::Write) {
+            self.written_to_memory(dirty_victim.is_some().into());
+        }
+    }
+
+    /// So many dirty lines go to memory.
+    #[inline]
+    pub fn written_to_memory(&mut self, lines: u64) {
+        self.counts.write_backs += lines;
+        self.lines_moved += lines;
+    }
+
+    /// When a reference that memory served was under way.
+    #[inline]
+    pub fn overlap(&mut self, flight: Flight) {
+        let overlap = &mut self.overlap;
+        overlap.flight_ticks += flight.complete_ticks - flight.issue_ticks;
+        let from = flight.issue_ticks.max(overlap.covered_until);
+        overlap.covered_ticks += flight.complete_ticks.saturating_sub(from);
+        overlap.covered_until = overlap.covered_until.max(flight.complete_ticks);
+    }
+
+    /// What was counted so far.
+    #[must_use]
+    pub const fn counts(&self) -> UncoreCounts {
+        self.counts
+    }
+
+    /// Lines moved to and from memory since the last call.
+    pub fn take_lines_moved(&mut self) -> u64 {
+        std::mem::take(&mut self.lines_moved)
+    }
+
+    /// Memory-level parallelism: LLC misses under way, on average over the time in which at least one was; 0 before
+    /// the first. Misses are taken in program order, and time between two earlier ones is not filled in later.
+    #[must_use]
+    pub fn memory_level_parallelism(&self) -> f64 {
+        self.overlap.flight_ticks as f64 / self.overlap.covered_ticks.max(1) as f64
+    }
+}
