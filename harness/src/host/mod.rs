@@ -11,6 +11,10 @@ pub mod faulty;
 
 pub mod admission;
 
+pub mod seating;
+
+mod sampling;
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 

@@ -13,9 +13,10 @@ use std::time::Duration;
 use machine::cache::seed_of_slot;
 use machine::spec::Machine;
 use predictor::counters::{Event, GuestId};
-use predictor::topology::{CpuId, DomainId, LlcDomain, NodeId, Topology};
+use predictor::topology::{DomainId, Topology};
 use workloads::catalogue::{Catalogue, Family, Launch};
 
+use crate::host::seating::topology;
 use crate::input::InputError;
 use crate::journal::run::{GuestDescription, RunDescription};
 
@@ -119,18 +120,6 @@ impl Mix {
             revision: env!("CARGO_PKG_VERSION").to_owned(),
         }
     }
-}
-
-/// The LLC domains of an emulated machine, all on one node.
-#[must_use]
-pub fn topology(machine: &Machine) -> Topology {
-    let domains = machine.domains().into_iter().map(|(domain, cpus)| LlcDomain {
-        id: DomainId(domain.0),
-        node: NodeId(0),
-        cpus: cpus.into_iter().map(|cpu| CpuId(cpu.0)).collect(),
-        llc_bytes: Some(machine.llc().bytes()),
-    });
-    Topology::new(domains.collect()).expect("a checked machine numbers its domains and CPUs without holes")
 }
 
 #[cfg(test)]

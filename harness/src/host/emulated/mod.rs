@@ -10,7 +10,6 @@
 mod launch;
 mod plan;
 pub mod plugin;
-mod sampling;
 mod talk;
 
 use std::collections::BTreeSet;
@@ -18,18 +17,18 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use machine::segment::{Progress, Segment, Slot};
-use machine::spec::{Cpu, Machine};
+use machine::spec::Machine;
 use predictor::counters::{Event, GuestId, Sample, VcpuId};
-use predictor::placement::{Move, Placement};
-use predictor::topology::{CpuId, DomainId, LlcDomain, NodeId, Topology};
+use predictor::placement::Move;
+use predictor::topology::Topology;
 
 pub use launch::{LaunchError, description};
 pub use plan::{GuestPlan, QEMU_OVERHEAD_MIB, check, check_capacity, check_vcpus};
 
 use self::launch::Restorer;
-use self::sampling::Sums;
 use self::talk::{Line, wrong_answer};
-use super::admission::admit;
+use super::sampling::{self, Sums};
+use super::seating::{Answer, Seating, cycles_in};
 use super::{Arrival, GuestEvent, Host, HostError, MoveOutcome, Observation};
 use crate::image::Image;
 use crate::interrupt::Interrupt;
@@ -65,9 +64,8 @@ pub struct Setup<'a> {
 /// A running emulated machine with its guests. Dropping it ends them.
 pub struct EmulatedHost {
     machine: Machine,
-    topology: Topology,
+    seating: Seating,
     events: BTreeSet<Event>,
-    placement: Placement,
     guests: Vec<Guest>,
     announced: bool,
     quantum_within: Duration,
@@ -79,7 +77,6 @@ pub struct EmulatedHost {
 
 struct Guest {
     qemu: Qemu,
-    cpu: Cpu,
     sums: Sums,
     expected_checksum: Option<u64>,
     completed_runs: u64,
@@ -109,16 +106,14 @@ impl EmulatedHost {
         .inspect_err(|_| keep(&run, setup.consoles))?;
         let guest = |(qemu, plan): (Qemu, &GuestPlan)| Guest {
             qemu,
-            cpu: plan.cpu,
             sums: Sums::zero(),
             expected_checksum: plan.launch.checksum,
             completed_runs: 0,
         };
         let mut host = Self {
             machine: setup.machine.clone(),
-            topology: topology(setup.machine),
+            seating: Seating::new(setup.machine, setup.guests.iter().map(|guest| guest.cpu).collect()),
             events: Event::ALL.into_iter().collect(),
-            placement: placement(setup.machine, setup.guests),
             guests: restored.into_iter().zip(setup.guests).map(guest).collect(),
             announced: false,
             quantum_within: QUANTUM_WITHIN,
@@ -166,13 +161,12 @@ impl EmulatedHost {
     }
 
     fn ids(&self) -> impl Iterator<Item = VcpuId> + use<> {
-        (0..u32::try_from(self.guests.len()).expect("fewer guests than CPUs"))
-            .map(|guest| VcpuId { guest: GuestId(guest), index: 0 })
+        self.seating.ids()
     }
 
     fn begin(&mut self, interrupt: &Interrupt) -> Result<(), LaunchError> {
         for (slot, guest) in (0..).map(Slot).zip(&mut self.guests) {
-            self.segment.place(slot, guest.cpu)?;
+            self.segment.place(slot, self.seating.cpu(slot))?;
             guest.qemu.send("go")?;
             guest.qemu.resume()?;
         }
@@ -263,7 +257,7 @@ impl EmulatedHost {
     fn sample(&mut self, vcpu: VcpuId, elapsed: Duration) -> Sample {
         let slot = Slot(vcpu.guest.0);
         let now = Sums { counters: self.segment.counters(slot), marks: self.segment.mark_instructions(slot) };
-        let domain = self.placement.0[&vcpu];
+        let domain = self.seating.domain(vcpu);
         let before = std::mem::replace(&mut self.guest(slot).sums, now);
         let readings = sampling::readings(&before.counters, &now.counters);
         Sample { vcpu, domain, elapsed, readings, truth: sampling::truth(&before.marks, &now.marks) }
@@ -273,7 +267,7 @@ impl EmulatedHost {
         let arrival = |(vcpu, guest): (VcpuId, &Guest)| Arrival {
             vcpu,
             name: guest.qemu.name().to_owned(),
-            domain: self.placement.0[&vcpu],
+            domain: self.seating.domain(vcpu),
         };
         self.ids().zip(&self.guests).map(arrival).collect()
     }
@@ -287,16 +281,11 @@ impl EmulatedHost {
         }
         self.guests.clear();
     }
-
-    fn free_cpu(&self, domain: DomainId, taken: &BTreeSet<Cpu>) -> Option<Cpu> {
-        let cpus = self.topology.domain(domain)?.cpus.iter().map(|cpu| Cpu(cpu.0));
-        cpus.into_iter().find(|cpu| !taken.contains(cpu))
-    }
 }
 
 impl Host for EmulatedHost {
     fn topology(&self) -> &Topology {
-        &self.topology
+        self.seating.topology()
     }
 
     fn events(&self) -> &BTreeSet<Event> {
@@ -309,30 +298,15 @@ impl Host for EmulatedHost {
             let action = "advance the emulated host".to_owned();
             return Err(HostError { action, reason: "its guests have ended after an earlier failure".to_owned() });
         }
-        let cycles = cycles_in(quantum, &self.machine)?;
+        let cycles = cycles_in("emulated", quantum, &self.machine)?;
         self.observe(quantum, cycles).inspect_err(|_| self.end())
     }
 
     fn apply(&mut self, moves: &[Move]) -> Result<Vec<MoveOutcome>, HostError> {
-        let outcomes = admit(&self.topology, &mut self.placement, moves);
-        let moving: Vec<Move> = outcomes
-            .iter()
-            .filter(|outcome| outcome.refusal.is_none() && outcome.requested.from != outcome.requested.to)
-            .map(|outcome| outcome.requested)
-            .collect();
-        let stays = |vcpu: &VcpuId| moving.iter().all(|change| change.vcpu != *vcpu);
-        let mut taken: BTreeSet<Cpu> =
-            self.ids().zip(&self.guests).filter(|(vcpu, _)| stays(vcpu)).map(|(_, guest)| guest.cpu).collect();
-        for change in moving {
-            let action = || format!("move {} to LLC domain {}", change.vcpu, change.to.0);
-            let cpu = self.free_cpu(change.to, &taken).ok_or_else(|| HostError {
-                action: action(),
-                reason: "no CPU is free there, although the move was admitted".to_owned(),
-            })?;
-            taken.insert(cpu);
-            let slot = Slot(change.vcpu.guest.0);
+        let Answer { outcomes, changes } = self.seating.answer(moves)?;
+        for (slot, cpu) in changes {
+            let action = || format!("move guest {} to CPU {}", slot.0, cpu.0);
             self.segment.place(slot, cpu).map_err(|error| HostError { action: action(), reason: error.to_string() })?;
-            self.guest(slot).cpu = cpu;
         }
         Ok(outcomes)
     }
@@ -342,35 +316,6 @@ impl Drop for EmulatedHost {
     fn drop(&mut self) {
         self.segment.release();
     }
-}
-
-/// Virtual cycles in a stretch of virtual time, which has to hold a whole number of them.
-fn cycles_in(quantum: Duration, machine: &Machine) -> Result<u64, HostError> {
-    let frequency_mhz = u128::from(machine.frequency_mhz());
-    let thousandths = quantum.as_nanos() * frequency_mhz;
-    let whole = thousandths.is_multiple_of(1000).then_some(thousandths / 1000);
-    whole.and_then(|cycles| u64::try_from(cycles).ok()).ok_or_else(|| HostError {
-        action: format!("advance the emulated host by {quantum:?}"),
-        reason: format!("that is no whole number of cycles at {frequency_mhz} MHz"),
-    })
-}
-
-fn topology(machine: &Machine) -> Topology {
-    let domain = |(id, cpus): (machine::spec::Domain, Vec<Cpu>)| LlcDomain {
-        id: DomainId(id.0),
-        node: NodeId(0),
-        cpus: cpus.into_iter().map(|cpu| CpuId(cpu.0)).collect(),
-        llc_bytes: Some(machine.llc().bytes()),
-    };
-    Topology::new(machine.domains().into_iter().map(domain).collect()).expect("a checked machine has a sound topology")
-}
-
-fn placement(machine: &Machine, guests: &[GuestPlan]) -> Placement {
-    let place = |(id, plan): (u32, &GuestPlan)| {
-        let domain = machine.domain_of(plan.cpu).expect("the plan was checked");
-        (VcpuId { guest: GuestId(id), index: 0 }, DomainId(domain.0))
-    };
-    Placement((0..).zip(guests).map(place).collect())
 }
 
 fn keep(run: &RunFolder, consoles: Option<&Path>) {

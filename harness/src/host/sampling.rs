@@ -1,4 +1,4 @@
-//! From the segment's running sums to one quantum's sample.
+//! From a vCPU's running sums on the emulated machine to one quantum's sample, for every host that has such sums.
 
 use machine::counters::Counters;
 use machine::marks::PHASES;
