@@ -1,0 +1,7 @@
+//! Claims about vCPUs that run together on one machine, with synthetic streams of instructions in the place of guests.
+
+mod synthetic;
+
+mod contention;
+
+mod golden;
