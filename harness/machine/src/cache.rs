@@ -121,6 +121,14 @@ impl PrivateCache {
         access(set_of(&mut self.words, self.ways, set), line, direction)
     }
 
+    /// Whether `line` is there; changes nothing.
+    #[inline]
+    #[must_use]
+    pub fn contains(&self, line: Line) -> bool {
+        let set = (line.0 & self.set_mask) as usize;
+        self.words[set * self.ways..][..self.ways].iter().any(|word| word & !DIRTY == line.word())
+    }
+
     /// Empties the cache; answers how many lines were dirty.
     pub fn clear(&mut self) -> u64 {
         let dirty = self.words.iter().filter(|&&word| word & DIRTY != 0).count();

@@ -18,7 +18,7 @@ pub struct Counters {
     pub stores: u64,
     /// Loads and stores that missed the L1.
     pub l1_misses: u64,
-    /// Loads and stores that missed every private cache, and so asked the LLC.
+    /// Lines that the LLC was asked for: by loads and stores that missed every private cache, and by the prefetcher.
     pub llc_references: u64,
     /// References that missed the LLC.
     pub llc_misses: u64,

@@ -11,7 +11,7 @@
 //!
 //! ```text
 //! issue(p)    = max(c(p), when its address is known, when a miss register is free)
-//! complete(p) = issue(p) + t
+//! complete(p) = issue(p) + t                 of a line that a prefetcher has asked for: not before it is there
 //! at position p + window:  stalls += max(0, complete(p) - c(p + window))        in program order
 //! ```
 //!
@@ -89,6 +89,31 @@ impl Outputs {
         let any = each.iter().fold(Dependences::default(), |any, (_, needs)| any.and(*needs));
         let changed = each.iter().fold(0, |changed, (register, _)| changed | 1 << register);
         Self { each, any, changed }
+    }
+}
+
+/// What the level that serves an access takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Service {
+    /// From issue to use.
+    pub latency_ticks: u64,
+    /// The line is on its way already and not there before this; 0 if it is not.
+    pub arrives_ticks: u64,
+    /// Whether memory is asked.
+    pub from_memory: bool,
+}
+
+impl Service {
+    /// By a cache that has the line and takes this long.
+    #[must_use]
+    pub const fn by_cache(latency_ticks: u64) -> Self {
+        Self { latency_ticks, arrives_ticks: 0, from_memory: false }
+    }
+
+    /// By memory.
+    #[must_use]
+    pub const fn by_memory(latency_ticks: u64) -> Self {
+        Self { latency_ticks, arrives_ticks: 0, from_memory: true }
     }
 }
 
@@ -180,10 +205,10 @@ impl Pipeline {
         self.window_full_at = self.unretired.front().map_or(u64::MAX, |(full, _)| *full);
     }
 
-    /// A load at `position` that leaves the L1 and takes `latency_ticks`; the value arrives in `slot`.
+    /// A load at `position` that leaves the L1; the value arrives in `slot`.
     #[inline]
-    pub fn load(&mut self, position: u64, slot: Option<u8>, address: Dependences, latency_ticks: u64) -> Flight {
-        let flight = self.load_known(position, self.known(address), latency_ticks);
+    pub fn load(&mut self, position: u64, slot: Option<u8>, address: Dependences, service: Service) -> Flight {
+        let flight = self.load_known(position, self.known(address), service);
         if let Some(slot) = slot {
             let bit = 1 << slot;
             let earlier = if self.pending_loads & bit == 0 { 0 } else { self.loaded[usize::from(slot)] };
@@ -195,9 +220,9 @@ impl Pipeline {
 
     /// As [`Pipeline::load`], for a caller who says when the address is known and whom nobody waits for here.
     #[inline]
-    pub fn load_known(&mut self, position: u64, known_ticks: u64, latency_ticks: u64) -> Flight {
+    pub fn load_known(&mut self, position: u64, known_ticks: u64, service: Service) -> Flight {
         self.retire(position);
-        let flight = self.issue(self.clock(position).max(known_ticks), latency_ticks);
+        let flight = self.issue(self.clock(position).max(known_ticks), service);
         // Stalls only ever move the clock on: a load that is there before its window fills will hold nobody up.
         let full = position + self.window;
         if flight.complete_ticks > self.clock(full) {
@@ -209,22 +234,22 @@ impl Pipeline {
         flight
     }
 
-    /// A store at `position` that leaves the L1 and takes `latency_ticks`.
+    /// A store at `position` that leaves the L1.
     #[inline]
-    pub fn store(&mut self, position: u64, address: Dependences, latency_ticks: u64) -> Flight {
-        self.store_known(position, self.known(address), latency_ticks)
+    pub fn store(&mut self, position: u64, address: Dependences, service: Service) -> Flight {
+        self.store_known(position, self.known(address), service)
     }
 
     /// As [`Pipeline::store`], for a caller who says when the address is known.
     #[inline]
-    pub fn store_known(&mut self, position: u64, known_ticks: u64, latency_ticks: u64) -> Flight {
+    pub fn store_known(&mut self, position: u64, known_ticks: u64, service: Service) -> Flight {
         self.retire(position);
         let now = self.clock(position);
         if self.free_at.iter().all(|free| *free > now) {
             let next = self.free_at.iter().copied().min().unwrap_or_default();
             self.stall_ticks += next.saturating_sub(now);
         }
-        self.issue(self.clock(position).max(known_ticks), latency_ticks)
+        self.issue(self.clock(position).max(known_ticks), service)
     }
 
     /// The block that loaded into slots is over: its registers wait for what `outputs` says. Brings stalls up to date.
@@ -292,17 +317,17 @@ impl Pipeline {
     /// chase, each of whose loads starts when the last one ends, keeps to one and leaves the others alone; else the one
     /// that is free next.
     #[inline]
-    fn issue(&mut self, wanted: u64, latency_ticks: u64) -> Flight {
+    fn issue(&mut self, wanted: u64, service: Service) -> Flight {
         let free = self.free_at.iter_mut().find(|free| **free <= wanted);
-        let Some(register) = free else { return self.issue_when_free(latency_ticks) };
-        *register = wanted + latency_ticks;
+        let Some(register) = free else { return self.issue_when_free(service) };
+        *register = (wanted + service.latency_ticks).max(service.arrives_ticks);
         Flight { issue_ticks: wanted, complete_ticks: *register }
     }
 
-    fn issue_when_free(&mut self, latency_ticks: u64) -> Flight {
+    fn issue_when_free(&mut self, service: Service) -> Flight {
         let next = self.free_at.iter_mut().min().expect("a checked core has at least one miss register");
         let issue_ticks = *next;
-        *next += latency_ticks;
+        *next = (issue_ticks + service.latency_ticks).max(service.arrives_ticks);
         Flight { issue_ticks, complete_ticks: *next }
     }
 }
@@ -323,6 +348,7 @@ mod tests {
 
     const CORE: CoreSpec = CoreSpec { cycles_per_instruction: 0.5, reorder_window: 192, miss_registers: 10 };
     const LATENCY: u64 = 200 * TICKS_PER_CYCLE;
+    const MEMORY: Service = Service::by_memory(LATENCY);
 
     /// Runs `blocks` blocks of `length` instructions whose first loads into slot 0 and misses; answers cycles a block.
     fn cycles_per_block(
@@ -335,7 +361,7 @@ mod tests {
         let outputs = Outputs::new(outputs.to_vec());
         let mut core = Pipeline::new(core);
         for block in 0..blocks {
-            core.load(block * length, Some(0), address, LATENCY);
+            core.load(block * length, Some(0), address, MEMORY);
             core.end_block((block + 1) * length, &outputs);
         }
         core.clock(blocks * length) as f64 / (blocks * TICKS_PER_CYCLE) as f64
@@ -386,10 +412,10 @@ mod tests {
     fn a_chase_through_a_line_that_is_there_still_waits_for_the_miss_before() {
         let mut core = Pipeline::new(CORE);
         // Block 1: rax <- [rax], a miss. Block 2: rax <- [rax + 8], a hit. Block 3: a miss that depends on rax.
-        core.load(0, Some(0), Dependences::register(0), LATENCY);
+        core.load(0, Some(0), Dependences::register(0), MEMORY);
         core.end_block(1, &loads_rax());
         core.end_block(2, &loads_rax());
-        let last = core.load(2, Some(0), Dependences::register(0), LATENCY);
+        let last = core.load(2, Some(0), Dependences::register(0), MEMORY);
         assert_eq!(last.issue_ticks, LATENCY);
     }
 
@@ -397,10 +423,10 @@ mod tests {
     fn a_chase_leaves_the_other_miss_registers_to_independent_loads() {
         let mut core = Pipeline::new(CoreSpec { miss_registers: 2, ..CORE });
         for position in 0..4 {
-            core.load(position, Some(0), Dependences::register(0), LATENCY);
+            core.load(position, Some(0), Dependences::register(0), MEMORY);
             core.end_block(position + 1, &loads_rax());
         }
-        let independent = core.load(4, Some(0), Dependences::default(), LATENCY);
+        let independent = core.load(4, Some(0), Dependences::default(), MEMORY);
         assert_eq!(independent.issue_ticks, core.clock(4), "one register is the chase's, one was never used");
     }
 
@@ -408,18 +434,28 @@ mod tests {
     fn stores_stall_only_when_no_miss_register_is_free() {
         let mut core = Pipeline::new(CORE);
         for position in 0..10 {
-            core.store(position, Dependences::default(), LATENCY);
+            core.store(position, Dependences::default(), MEMORY);
         }
         assert_eq!(core.stall_ticks(), 0);
-        core.store(10, Dependences::default(), LATENCY);
+        core.store(10, Dependences::default(), MEMORY);
         assert_eq!(core.clock(10), LATENCY, "the eleventh waits for the first");
+    }
+
+    #[test]
+    fn a_load_of_a_line_on_its_way_waits_for_the_rest_of_it() {
+        let near = 12 * TICKS_PER_CYCLE;
+        let complete = |arrives_ticks| {
+            let service = Service { arrives_ticks, ..Service::by_cache(near) };
+            Pipeline::new(CORE).load(0, Some(0), Dependences::default(), service).complete_ticks
+        };
+        assert_eq!([0, near / 2, LATENCY].map(complete), [near, near, LATENCY]);
     }
 
     #[test]
     fn time_is_told_before_the_deadline_and_at_once_while_a_register_waits() {
         let mut core = Pipeline::new(CORE);
         assert_eq!(core.next_event(1000 * TICKS_PER_CYCLE), 2000);
-        core.load(0, Some(0), Dependences::default(), LATENCY);
+        core.load(0, Some(0), Dependences::default(), MEMORY);
         assert_eq!(core.next_event(1000 * TICKS_PER_CYCLE), 0);
         core.end_block(10, &Outputs::NONE);
         assert_eq!(core.next_event(1000 * TICKS_PER_CYCLE), 192, "nothing waits but the window");

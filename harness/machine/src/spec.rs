@@ -3,10 +3,15 @@
 //! [`Machine`] cannot be wrong: sizes are whole lines, set counts powers of two, bandwidths and latencies positive.
 //! How the parts behave is the business of [`crate::cache`], [`crate::bandwidth`] and [`crate::pipeline`].
 
-use serde::Deserialize;
+mod parse;
+
+use self::parse::{RawMachine, key_at};
 
 /// Bytes in a cache line, everywhere in the machine.
 pub const LINE_BYTES: u64 = 64;
+
+/// Lines in a page of 4 KiB, within which a prefetcher stays.
+pub const LINES_PER_PAGE: u64 = 4096 / LINE_BYTES;
 
 /// Most LLC domains of a machine.
 pub const MAX_DOMAINS: usize = 64;
@@ -67,6 +72,17 @@ impl CacheSpec {
     }
 }
 
+/// What fetches streams into each L2 before they are asked for; [`crate::prefetch`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PrefetcherSpec {
+    /// Pages whose accesses are remembered.
+    pub streams: u32,
+    /// Most lines fetched for one access; less than a page.
+    pub degree: u32,
+    /// How far ahead of an access it fetches, in lines; less than a page.
+    pub distance: u32,
+}
+
 /// The memory channel behind each LLC domain.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct MemorySpec {
@@ -97,6 +113,7 @@ pub struct Machine {
     cpus_per_domain: Vec<u32>,
     l1: CacheSpec,
     l2: Option<CacheSpec>,
+    prefetcher: Option<PrefetcherSpec>,
     llc: CacheSpec,
     memory: MemorySpec,
     core: CoreSpec,
@@ -185,6 +202,12 @@ impl Machine {
         self.l2
     }
 
+    /// What fetches streams into each L2, if anything does.
+    #[must_use]
+    pub const fn prefetcher(&self) -> Option<PrefetcherSpec> {
+        self.prefetcher
+    }
+
     /// Each domain's shared last-level cache.
     #[must_use]
     pub const fn llc(&self) -> CacheSpec {
@@ -203,13 +226,17 @@ impl Machine {
         self.core
     }
 
-    /// Everything that a vCPU's references to the LLC depend on, as one word: its private caches. Not the LLC, the memory,
-    /// the core or the epoch, which only say how long references take. A recorded stream plays on every machine that
-    /// answers the same.
+    /// Everything that a vCPU's references to the LLC depend on, as one word: its private caches and its prefetcher. Not
+    /// the LLC, the memory, the core or the epoch, which only say how long references take. A recorded stream plays on
+    /// every machine that answers the same.
     #[must_use]
     pub fn private_digest(&self) -> String {
         let level = |cache: CacheSpec| format!("{}x{}", cache.sets, cache.ways);
-        format!("l1-{}_l2-{}", level(self.l1), self.l2.map_or("none".into(), level))
+        let prefetcher = self
+            .prefetcher
+            .map(|PrefetcherSpec { streams, degree, distance }| format!("_prefetcher-{streams}x{degree}x{distance}"));
+        let l2 = self.l2.map_or("none".into(), level);
+        format!("l1-{}_l2-{l2}{}", level(self.l1), prefetcher.unwrap_or_default())
     }
 
     /// Cycles it takes to read a whole LLC from memory at full bandwidth. A quantum should be many times this, or
@@ -218,142 +245,6 @@ impl Machine {
     pub fn refill_cycles(&self) -> u64 {
         (self.llc.bytes() as f64 / self.memory.bytes_per_cycle).ceil() as u64
     }
-}
-
-/// The path of the key that stands at byte `at` of `text`: its table's header and the word before `=`.
-fn key_at(text: &str, at: usize) -> String {
-    let before = text.get(..at).unwrap_or(text);
-    let start = before.rfind('\n').map_or(0, |newline| newline + 1);
-    let line = text[start..].lines().next().unwrap_or_default();
-    let number = before.matches('\n').count() + 1;
-    let Some((key, _)) = line.split_once('=') else { return format!("line {number}") };
-    let header = before[..start].lines().rev().map(str::trim).find(|line| line.starts_with('['));
-    match header.map(|header| header.trim_matches(['[', ']', ' '])) {
-        Some(table) => format!("{table}.{}", key.trim()),
-        None => key.trim().to_owned(),
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawMachine {
-    name: String,
-    frequency_mhz: u32,
-    epoch_cycles: u64,
-    domain: Vec<RawDomain>,
-    l1: RawL1,
-    l2: Option<RawCache>,
-    llc: RawCache,
-    memory: RawMemory,
-    core: RawCore,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawDomain {
-    cpus: u32,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawL1 {
-    size_kib: u64,
-    ways: u32,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawCache {
-    size_kib: u64,
-    ways: u32,
-    latency_cycles: u32,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawMemory {
-    latency_cycles: u32,
-    bytes_per_cycle: f64,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawCore {
-    cycles_per_instruction: f64,
-    reorder_window: u32,
-    miss_registers: u32,
-}
-
-impl RawMachine {
-    fn check(self, text: &str) -> Result<Machine, SpecError> {
-        whole("frequency_mhz", self.frequency_mhz.into(), 1, 10_000)?;
-        whole("epoch_cycles", self.epoch_cycles, 1_000, 10_000_000)?;
-        let count = self.domain.len();
-        if !(1..=MAX_DOMAINS).contains(&count) {
-            let remedy = format!("write 1 to {MAX_DOMAINS} [[domain]] sections");
-            return Err(SpecError::new("domain", format!("{count} LLC domains"), remedy));
-        }
-        for (position, domain) in self.domain.iter().enumerate() {
-            whole(&format!("domain[{position}].cpus"), domain.cpus.into(), 1, MAX_CPUS_PER_DOMAIN.into())?;
-        }
-        let l1 = RawCache { size_kib: self.l1.size_kib, ways: self.l1.ways, latency_cycles: 1 };
-        whole("memory.latency_cycles", self.memory.latency_cycles.into(), 1, 100_000)?;
-        real("memory.bytes_per_cycle", self.memory.bytes_per_cycle, 0.001, 1_024.0)?;
-        real("core.cycles_per_instruction", self.core.cycles_per_instruction, 0.05, 100.0)?;
-        whole("core.reorder_window", self.core.reorder_window.into(), 1, 10_000)?;
-        whole("core.miss_registers", self.core.miss_registers.into(), 1, 256)?;
-        Ok(Machine {
-            text: text.to_owned(),
-            name: self.name,
-            frequency_mhz: self.frequency_mhz,
-            epoch_cycles: self.epoch_cycles,
-            cpus_per_domain: self.domain.iter().map(|domain| domain.cpus).collect(),
-            l1: l1.check("l1")?,
-            l2: self.l2.map(|l2| l2.check("l2")).transpose()?,
-            llc: self.llc.check("llc")?,
-            memory: MemorySpec {
-                latency_cycles: self.memory.latency_cycles,
-                bytes_per_cycle: self.memory.bytes_per_cycle,
-            },
-            core: CoreSpec {
-                cycles_per_instruction: self.core.cycles_per_instruction,
-                reorder_window: self.core.reorder_window,
-                miss_registers: self.core.miss_registers,
-            },
-        })
-    }
-}
-
-impl RawCache {
-    fn check(self, section: &str) -> Result<CacheSpec, SpecError> {
-        whole(&format!("{section}.ways"), self.ways.into(), 1, 64)?;
-        whole(&format!("{section}.size_kib"), self.size_kib, 1, 1 << 20)?;
-        whole(&format!("{section}.latency_cycles"), self.latency_cycles.into(), 1, 100_000)?;
-        let lines = self.size_kib * 1024 / LINE_BYTES;
-        let ways = u64::from(self.ways);
-        if !lines.is_multiple_of(ways) || !(lines / ways).is_power_of_two() {
-            return Err(SpecError::new(
-                format!("{section}.size_kib"),
-                format!("{} KiB in {ways} ways make {:.2} sets", self.size_kib, lines as f64 / ways as f64),
-                "choose size and ways so that size_kib * 16 / ways is a power of two",
-            ));
-        }
-        Ok(CacheSpec { sets: (lines / ways) as usize, ways: self.ways as usize, latency_cycles: self.latency_cycles })
-    }
-}
-
-fn whole(key: &str, value: u64, least: u64, most: u64) -> Result<(), SpecError> {
-    if (least..=most).contains(&value) {
-        return Ok(());
-    }
-    Err(SpecError::new(key, format!("{value} is out of range"), format!("write a whole number from {least} to {most}")))
-}
-
-fn real(key: &str, value: f64, least: f64, most: f64) -> Result<(), SpecError> {
-    if (least..=most).contains(&value) {
-        return Ok(());
-    }
-    Err(SpecError::new(key, format!("{value} is out of range"), format!("write a number from {least} to {most}")))
 }
 
 #[cfg(test)]
@@ -411,6 +302,19 @@ mod tests {
             assert_eq!(error.key, key, "{error}");
             assert!(!error.problem.is_empty() && !error.problem.contains('\n'), "{error:?}");
         }
+    }
+
+    #[test]
+    fn a_prefetcher_is_optional_stays_in_its_page_and_needs_an_l2() {
+        assert_eq!(Machine::preset("small-2x2").and_then(|machine| machine.prefetcher()), None);
+        let with =
+            |prefetcher: &str| Machine::from_toml(&small().replacen("[llc]", &format!("{prefetcher}\n[llc]"), 1));
+        let machine = with("[prefetcher]\nstreams = 32\ndegree = 2\ndistance = 20").expect("sound");
+        assert_eq!(machine.prefetcher(), Some(PrefetcherSpec { streams: 32, degree: 2, distance: 20 }));
+        let error = with("[prefetcher]\nstreams = 32\ndegree = 2\ndistance = 64").expect_err("past the page");
+        assert_eq!(error.key, "prefetcher.distance");
+        let without = machine.text().replace("[l2]\nsize_kib = 128\nways = 8\nlatency_cycles = 12\n", "");
+        assert_eq!(Machine::from_toml(&without).expect_err("no L2").key, "prefetcher");
     }
 
     #[test]

@@ -3,9 +3,13 @@
 //!
 //! A line that is not in the LLC is fetched from memory and takes a place in it; a dirty line dropped from the LLC is
 //! written to memory. Each counts as a line moved, which is what the memory channel is charged for.
+//!
+//! Two ask for lines: loads and stores, by [`Uncore::reference`], and the prefetcher, by [`Uncore::prefetch`]. What the
+//! prefetcher asked for may be wanted before it is there; [`Uncore::arrival`] says when it is.
 
 use crate::cache::{Direction, Line, Outcome, SharedIndex};
-use crate::pipeline::{Flight, ticks};
+use crate::pipeline::{Flight, Service, ticks};
+use crate::prefetch::UnderWay;
 use crate::spec::Machine;
 
 /// How LLC sets are chosen.
@@ -17,16 +21,7 @@ pub enum Indexing {
     Plain,
 }
 
-/// How long a reference takes and who served it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Service {
-    /// From issue to use.
-    pub latency_ticks: u64,
-    /// Whether memory was asked.
-    pub from_memory: bool,
-}
-
-/// How many LLC misses were under way at once.
+/// How many LLC misses of loads and stores were under way at once.
 #[derive(Debug, Clone, Copy, Default)]
 struct Overlap {
     flight_ticks: u64,
@@ -37,10 +32,12 @@ struct Overlap {
 /// What was counted past the private caches; running sums.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct UncoreCounts {
-    /// Loads and stores that asked the LLC.
+    /// Lines that the LLC was asked for, by loads, stores and the prefetcher.
     pub llc_references: u64,
-    /// Those that missed it.
+    /// Those that it did not have.
     pub llc_misses: u64,
+    /// References that were the prefetcher's.
+    pub prefetches: u64,
     /// Dirty lines sent to memory, whoever had written them.
     pub write_backs: u64,
 }
@@ -54,6 +51,8 @@ pub struct Uncore {
     counts: UncoreCounts,
     lines_moved: u64,
     overlap: Overlap,
+    /// Where there is a prefetcher.
+    under_way: Option<Box<UnderWay>>,
 }
 
 impl Uncore {
@@ -71,6 +70,7 @@ impl Uncore {
             counts: UncoreCounts::default(),
             lines_moved: 0,
             overlap: Overlap::default(),
+            under_way: machine.prefetcher().map(|_| Box::default()),
         }
     }
 
@@ -79,18 +79,42 @@ impl Uncore {
         self.memory_ticks = ticks(memory_latency_cycles);
     }
 
-    /// Asks for a line that no private cache has; `llc` are the tags of the domain's LLC.
+    /// A load or store asks for a line that no private cache has; `llc` are the tags of the domain's LLC.
     #[inline]
     pub fn reference(&mut self, line: Line, llc: &mut [u64]) -> Service {
         self.counts.llc_references += 1;
         match self.llc.access(llc, line, Direction::Read) {
-            Outcome::Hit => Service { latency_ticks: self.llc_ticks, from_memory: false },
+            Outcome::Hit => Service::by_cache(self.llc_ticks),
             Outcome::Miss { dirty_victim } => {
                 self.counts.llc_misses += 1;
                 self.lines_moved += 1;
                 self.written_to_memory(dirty_victim.is_some().into());
-                Service { latency_ticks: self.memory_ticks, from_memory: true }
+                Service::by_memory(self.memory_ticks)
             }
+        }
+    }
+
+    /// The prefetcher asks, at `now_ticks`, for a line that no private cache has.
+    #[inline]
+    pub fn prefetch(&mut self, line: Line, now_ticks: u64, llc: &mut [u64]) {
+        self.counts.prefetches += 1;
+        let service = self.reference(line, llc);
+        if let Some(under_way) = &mut self.under_way {
+            under_way.put(line, now_ticks + service.latency_ticks);
+        }
+    }
+
+    /// A load or store has found a line in the L2: when the line is there, if the prefetcher asked for it and nobody has
+    /// wanted it since.
+    #[inline]
+    pub fn arrival(&mut self, line: Line) -> Option<u64> {
+        self.under_way.as_mut()?.take(line)
+    }
+
+    /// The private caches were emptied: nobody waits any more for what was prefetched into them.
+    pub fn forget_prefetches(&mut self) {
+        if let Some(under_way) = &mut self.under_way {
+            under_way.clear();
         }
     }
 
@@ -130,7 +154,7 @@ impl Uncore {
         std::mem::take(&mut self.lines_moved)
     }
 
-    /// Memory-level parallelism: LLC misses under way, on average over the time in which at least one was; 0 before
+    /// Memory-level parallelism: LLC misses of loads and stores under way, on average over the time in which at least one was; 0 before
     /// the first. Misses are taken in program order, and time between two earlier ones is not filled in later.
     #[must_use]
     pub fn memory_level_parallelism(&self) -> f64 {

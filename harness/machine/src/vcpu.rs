@@ -3,7 +3,8 @@
 //!
 //! The way of an access: L1, then the L2 if there is one, then the LLC of the domain, then memory; each level on the
 //! way is filled. Levels do not include each other. A dirty line that is dropped goes one level down and takes a place
-//! there; dropped from the LLC it is written to memory. A level's latency is from issue to use, in full.
+//! there; dropped from the LLC it is written to memory. A level's latency is from issue to use, in full. Where there is
+//! a prefetcher it hears of every miss of the L1, and what it asks for goes the same way from the L2 on.
 //!
 //! ```text
 //! finish_block -> (now and then) event -> over? leave, hand on the turn, enter the next
@@ -13,10 +14,11 @@
 use crate::cache::{Direction, FirstLevel, Line, Outcome, PrivateCache};
 use crate::counters::Counters;
 use crate::marks::{Mark, PHASES};
-use crate::pipeline::{Dependences, Outputs, Pipeline, TICKS_PER_CYCLE, ticks};
+use crate::pipeline::{Dependences, Outputs, Pipeline, Service, TICKS_PER_CYCLE, ticks};
+use crate::prefetch::Streamer;
 use crate::seat::Turn;
 use crate::spec::{LINE_BYTES, Machine};
-use crate::uncore::{Indexing, Service, Uncore, UncoreCounts};
+use crate::uncore::{Indexing, Uncore, UncoreCounts};
 
 /// The last place in a line at which any access ends in the same line: QEMU makes none wider than 8 bytes.
 const WIDEST_SAFE: u64 = LINE_BYTES - 8;
@@ -57,6 +59,7 @@ pub struct Vcpu {
     kernel_instructions: u64,
     l2: Option<PrivateCache>,
     l2_ticks: u64,
+    streamer: Option<Streamer>,
     uncore: Uncore,
     pipeline: Pipeline,
     epoch_end_ticks: u64,
@@ -84,6 +87,7 @@ impl Vcpu {
             kernel_instructions: 0,
             l2: machine.l2().map(PrivateCache::new),
             l2_ticks: machine.l2().map_or(0, |l2| ticks(l2.latency_cycles.into())),
+            streamer: machine.prefetcher().map(Streamer::new),
             uncore: Uncore::new(machine, slot, seed, indexing),
             pipeline: Pipeline::new(machine.core()),
             epoch_end_ticks: 0,
@@ -111,6 +115,10 @@ impl Vcpu {
             self.l1.flush(|_| dirty += 1);
             dirty += self.l2.as_mut().map_or(0, PrivateCache::clear);
             self.uncore.written_to_memory(dirty);
+            if let Some(streamer) = &mut self.streamer {
+                streamer.clear();
+            }
+            self.uncore.forget_prefetches();
         }
         self.next_event = self.pipeline.next_event(self.epoch_end_ticks);
     }
@@ -226,7 +234,7 @@ impl Vcpu {
     #[must_use]
     pub fn counters(&self) -> Counters {
         let clock = self.pipeline.clock(self.position);
-        let UncoreCounts { llc_references, llc_misses, write_backs } = self.uncore.counts();
+        let UncoreCounts { llc_references, llc_misses, write_backs, .. } = self.uncore.counts();
         Counters {
             instructions: self.position,
             kernel_instructions: self.kernel_instructions,
@@ -278,29 +286,48 @@ impl Vcpu {
             self.written_out_of_l1(victim, llc);
         }
         let position = self.position + u64::from(site.instruction);
-        let Service { latency_ticks, from_memory } = self.fetch(physical, llc);
+        let service = self.fetch(physical, llc);
         let flight = match direction {
-            Direction::Read => self.pipeline.load(position, site.load_slot, site.address, latency_ticks),
-            Direction::Write => self.pipeline.store(position, site.address, latency_ticks),
+            Direction::Read => self.pipeline.load(position, site.load_slot, site.address, service),
+            Direction::Write => self.pipeline.store(position, site.address, service),
         };
-        if from_memory {
+        if service.from_memory {
             self.uncore.overlap(flight);
         }
+        self.fetch_ahead(physical, flight.issue_ticks, llc);
         // Somebody may wait for this, or time may have passed: the next block's start will see.
         self.next_event = 0;
         true
     }
 
-    /// Finds a line past the L1.
+    /// Finds a line past the L1, for a load or a store.
     fn fetch(&mut self, line: Line, llc: &mut [u64]) -> Service {
         if let Some(l2) = &mut self.l2 {
             match l2.access(line, Direction::Read) {
-                Outcome::Hit => return Service { latency_ticks: self.l2_ticks, from_memory: false },
+                Outcome::Hit => {
+                    let arrives_ticks = self.uncore.arrival(line).unwrap_or_default();
+                    return Service { arrives_ticks, ..Service::by_cache(self.l2_ticks) };
+                }
                 Outcome::Miss { dirty_victim: Some(victim) } => self.uncore.written_out(victim, llc),
                 Outcome::Miss { dirty_victim: None } => {}
             }
         }
         self.uncore.reference(line, llc)
+    }
+
+    /// Lets the prefetcher know of an access past the L1, which left the core at `now_ticks`, and brings what it wants
+    /// into the L2. That takes no miss register.
+    fn fetch_ahead(&mut self, line: Line, now_ticks: u64, llc: &mut [u64]) {
+        let (Some(streamer), Some(l2)) = (&mut self.streamer, &mut self.l2) else { return };
+        for ahead in streamer.observe(line) {
+            if l2.contains(ahead) {
+                continue;
+            }
+            if let Outcome::Miss { dirty_victim: Some(victim) } = l2.access(ahead, Direction::Read) {
+                self.uncore.written_out(victim, llc);
+            }
+            self.uncore.prefetch(ahead, now_ticks, llc);
+        }
     }
 
     fn written_out_of_l1(&mut self, line: Line, llc: &mut [u64]) {

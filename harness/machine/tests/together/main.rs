@@ -4,4 +4,6 @@ mod synthetic;
 
 mod contention;
 
+mod prefetching;
+
 mod golden;
