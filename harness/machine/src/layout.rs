@@ -25,7 +25,7 @@ use crate::spec::{MAX_CPUS_PER_DOMAIN, Machine};
 const MAGIC: u64 = u64::from_le_bytes(*b"PHASECST");
 
 /// Raised with every change to these structures: harness and plugin must agree.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 const PAGE: usize = 4096;
 const MAX_TEXT: usize = 8192;
@@ -91,6 +91,8 @@ pub(crate) struct SlotState {
     pub(crate) cpu: AtomicU32,
     /// That CPU's domain.
     pub(crate) domain: AtomicU32,
+    /// The node on which its memory is: where it was first placed.
+    pub(crate) home: AtomicU32,
     /// Raised whenever it is placed on another CPU.
     pub(crate) generation: AtomicU32,
     /// Length of `failure`; 0 while there is none.

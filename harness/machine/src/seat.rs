@@ -12,7 +12,7 @@ use crate::counters::Counters;
 use crate::layout::{ARRIVED, ATTACHED, EMPTY, Mapping};
 use crate::marks::PHASES;
 use crate::segment::{Segment, SegmentError, Slot, give_turn, ring, sleep_on};
-use crate::spec::Machine;
+use crate::spec::{Domain, Machine, Node};
 
 /// How often a waiting vCPU looks whether its harness is still there.
 const HARNESS_CHECK: Duration = Duration::from_secs(1);
@@ -24,7 +24,7 @@ pub struct Turn {
     pub epoch_start_cycles: u64,
     /// Run until the vCPU's clock is here or past it.
     pub epoch_end_cycles: u64,
-    /// What a load from memory takes in this epoch, queueing included.
+    /// What a load from memory takes in this epoch, queueing and the way to another node included.
     pub memory_latency_cycles: f64,
     /// Raised whenever the vCPU is placed on another CPU: its private caches are cold.
     pub generation: u32,
@@ -160,12 +160,13 @@ impl Seat {
             return None;
         }
         self.domain = slot.domain.load(Relaxed);
+        let remote = self.machine.remote_latency_cycles(Node(slot.home.load(Relaxed)), Domain(self.domain));
         let domain = self.mapping.domain(self.domain);
         let end = domain.epoch_end_cycles.load(Relaxed);
         Some(Turn {
             epoch_start_cycles: end - self.machine.epoch_cycles(),
             epoch_end_cycles: end,
-            memory_latency_cycles: f64::from_bits(domain.latency_bits.load(Relaxed)),
+            memory_latency_cycles: f64::from_bits(domain.latency_bits.load(Relaxed)) + f64::from(remote),
             generation: slot.generation.load(Relaxed),
         })
     }

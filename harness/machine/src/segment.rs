@@ -96,8 +96,8 @@ impl Segment {
         self.mapping.header().horizon_cycles.load(Relaxed)
     }
 
-    /// Puts a vCPU on a CPU; on another than before, its private caches go cold. Refused while time passes. Two vCPUs
-    /// may share a CPU for a moment, so that they can change places; [`Segment::grant`] refuses it.
+    /// Puts a vCPU on a CPU; on another than before, its private caches go cold. Its memory is on the node of its first
+    /// CPU, and stays there. Refused while time passes. Two vCPUs may share a CPU for a moment, so that they can change places; [`Segment::grant`] refuses it.
     pub fn place(&self, slot: Slot, cpu: Cpu) -> Result<(), SegmentError> {
         let refuse = |reason: String| SegmentError::new(format!("place slot {} on CPU {}", slot.0, cpu.0), reason);
         if slot.0 as usize >= self.mapping.slots() {
@@ -108,7 +108,12 @@ impl Segment {
             return Err(refuse("virtual time is passing; wait until all vCPUs are parked".into()));
         }
         let state = self.mapping.slot(slot.0);
-        if state.cpu.load(Relaxed) != cpu.0 {
+        let node = self.machine.node_of(domain).ok_or_else(|| refuse("its domain is on no node".into()))?;
+        let before = state.cpu.load(Relaxed);
+        if before == NOWHERE {
+            state.home.store(node.0, Relaxed);
+        }
+        if before != cpu.0 {
             state.domain.store(domain.0, Relaxed);
             state.generation.fetch_add(1, Relaxed);
             state.cpu.store(cpu.0, Release);

@@ -29,6 +29,10 @@ pub struct Cpu(pub u32);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Domain(pub u32);
 
+/// A node of the machine: LLC domains with memory of their own, from 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Node(pub u32);
+
 /// Why a text describes no machine.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{key}: {problem}; {remedy}")]
@@ -88,6 +92,8 @@ pub struct PrefetcherSpec {
 pub struct MemorySpec {
     /// From issue to use of a load from idle memory, in cycles; includes the way through the caches.
     pub latency_cycles: u32,
+    /// What a load takes more that goes to another node's memory, in cycles; 0 on a machine with one node.
+    pub remote_latency_cycles: u32,
     /// Bandwidth of each domain's channel.
     pub bytes_per_cycle: f64,
 }
@@ -111,6 +117,7 @@ pub struct Machine {
     frequency_mhz: u32,
     epoch_cycles: u64,
     cpus_per_domain: Vec<u32>,
+    nodes: Vec<Node>,
     l1: CacheSpec,
     l2: Option<CacheSpec>,
     prefetcher: Option<PrefetcherSpec>,
@@ -188,6 +195,18 @@ impl Machine {
     #[must_use]
     pub fn domain_of(&self, cpu: Cpu) -> Option<Domain> {
         self.domains().into_iter().find(|(_, cpus)| cpus.contains(&cpu)).map(|(domain, _)| domain)
+    }
+
+    /// The node that `domain` belongs to, if the machine has that domain.
+    #[must_use]
+    pub fn node_of(&self, domain: Domain) -> Option<Node> {
+        self.nodes.get(domain.0 as usize).copied()
+    }
+
+    /// What a load from memory takes more for a vCPU whose memory is on `home` and that runs in `domain`, in cycles.
+    #[must_use]
+    pub fn remote_latency_cycles(&self, home: Node, domain: Domain) -> u32 {
+        if self.node_of(domain) == Some(home) { 0 } else { self.memory.remote_latency_cycles }
     }
 
     /// Each CPU's private first-level data cache.
@@ -315,6 +334,26 @@ mod tests {
         assert_eq!(error.key, "prefetcher.distance");
         let without = machine.text().replace("[l2]\nsize_kib = 128\nways = 8\nlatency_cycles = 12\n", "");
         assert_eq!(Machine::from_toml(&without).expect_err("no L2").key, "prefetcher");
+    }
+
+    #[test]
+    fn memory_is_remote_only_where_there_are_several_nodes_and_then_its_latency_is_asked_for() {
+        let one = Machine::preset("small-2x2").expect("preset");
+        assert_eq!(one.remote_latency_cycles(Node(0), Domain(1)), 0);
+        let two = |node: &str, remote: &str| {
+            let text = small().replacen("[l1]", &format!("[[domain]]\ncpus = 2\n{node}\n[l1]"), 1);
+            Machine::from_toml(&text.replacen("[memory]", &format!("[memory]\n{remote}"), 1))
+        };
+        let machine = two("node = 1", "remote_latency_cycles = 120").expect("sound");
+        assert_eq!(
+            [0, 1, 2, 3].map(|domain| machine.node_of(Domain(domain))),
+            [Some(Node(0)), Some(Node(0)), Some(Node(1)), None]
+        );
+        assert_eq!(machine.remote_latency_cycles(Node(0), Domain(2)), 120);
+        assert_eq!(machine.remote_latency_cycles(Node(1), Domain(2)), 0);
+        assert_eq!(two("node = 1", "").expect_err("how remote?").key, "memory.remote_latency_cycles");
+        assert_eq!(two("", "remote_latency_cycles = 120").expect_err("of whom?").key, "memory.remote_latency_cycles");
+        assert_eq!(two("node = 2", "remote_latency_cycles = 120").expect_err("a hole").key, "domain[2].node");
     }
 
     #[test]

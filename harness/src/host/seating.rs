@@ -95,12 +95,12 @@ const fn vcpu_of(guest: u32) -> VcpuId {
     VcpuId { guest: GuestId(guest), index: 0 }
 }
 
-/// The LLC domains of an emulated machine, all on one node.
+/// The LLC domains of an emulated machine, with their nodes.
 #[must_use]
 pub fn topology(machine: &Machine) -> Topology {
     let domains = machine.domains().into_iter().map(|(domain, cpus)| LlcDomain {
         id: DomainId(domain.0),
-        node: NodeId(0),
+        node: NodeId(machine.node_of(domain).expect("each of a machine's domains is on a node").0),
         cpus: cpus.into_iter().map(|cpu| CpuId(cpu.0)).collect(),
         llc_bytes: Some(machine.llc().bytes()),
     });
@@ -150,6 +150,15 @@ mod tests {
     fn a_move_to_where_a_guest_is_keeps_its_cpu() {
         let mut seating = Seating::new(&machine(), vec![Cpu(1)]);
         assert_eq!(seating.answer(&[request(0, 0, 0)]).expect("nothing to do").changes, []);
+    }
+
+    #[test]
+    fn the_topology_has_the_machines_nodes() {
+        let text = machine().text().replacen("cpus = 2", "cpus = 2\nnode = 1", 1);
+        let two = Machine::from_toml(&text.replacen("[memory]", "[memory]\nremote_latency_cycles = 100", 1));
+        let nodes = topology(&two.expect("a machine")).domains().iter().map(|domain| domain.node.0).collect::<Vec<_>>();
+        assert_eq!(nodes, [1, 0]);
+        assert!(topology(&machine()).domains().iter().all(|domain| domain.node == NodeId(0)));
     }
 
     #[test]

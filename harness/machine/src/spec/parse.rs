@@ -1,9 +1,11 @@
 //! From the text of a machine to a checked one: the raw shape, and every check with its remedy.
 
+use std::collections::BTreeSet;
+
 use serde::Deserialize;
 
 use super::{
-    CacheSpec, CoreSpec, LINE_BYTES, LINES_PER_PAGE, MAX_CPUS_PER_DOMAIN, MAX_DOMAINS, Machine, MemorySpec,
+    CacheSpec, CoreSpec, LINE_BYTES, LINES_PER_PAGE, MAX_CPUS_PER_DOMAIN, MAX_DOMAINS, Machine, MemorySpec, Node,
     PrefetcherSpec, SpecError,
 };
 
@@ -40,6 +42,8 @@ pub(super) struct RawMachine {
 #[serde(deny_unknown_fields)]
 struct RawDomain {
     cpus: u32,
+    #[serde(default)]
+    node: u32,
 }
 
 #[derive(Deserialize)]
@@ -69,6 +73,7 @@ struct RawPrefetcher {
 #[serde(deny_unknown_fields)]
 struct RawMemory {
     latency_cycles: u32,
+    remote_latency_cycles: Option<u32>,
     bytes_per_cycle: f64,
 }
 
@@ -92,9 +97,9 @@ impl RawMachine {
         for (position, domain) in self.domain.iter().enumerate() {
             whole(&format!("domain[{position}].cpus"), domain.cpus.into(), 1, MAX_CPUS_PER_DOMAIN.into())?;
         }
+        let nodes = check_nodes(&self.domain)?;
+        let memory = self.memory.check(nodes.iter().max().map_or(1, |last| last.0 + 1))?;
         let l1 = RawCache { size_kib: self.l1.size_kib, ways: self.l1.ways, latency_cycles: 1 };
-        whole("memory.latency_cycles", self.memory.latency_cycles.into(), 1, 100_000)?;
-        real("memory.bytes_per_cycle", self.memory.bytes_per_cycle, 0.001, 1_024.0)?;
         real("core.cycles_per_instruction", self.core.cycles_per_instruction, 0.05, 100.0)?;
         whole("core.reorder_window", self.core.reorder_window.into(), 1, 10_000)?;
         whole("core.miss_registers", self.core.miss_registers.into(), 1, 256)?;
@@ -109,20 +114,61 @@ impl RawMachine {
             name: self.name,
             frequency_mhz: self.frequency_mhz,
             epoch_cycles: self.epoch_cycles,
+            nodes,
             cpus_per_domain: self.domain.iter().map(|domain| domain.cpus).collect(),
             l1: l1.check("l1")?,
             l2,
             prefetcher,
             llc: self.llc.check("llc")?,
-            memory: MemorySpec {
-                latency_cycles: self.memory.latency_cycles,
-                bytes_per_cycle: self.memory.bytes_per_cycle,
-            },
+            memory,
             core: CoreSpec {
                 cycles_per_instruction: self.core.cycles_per_instruction,
                 reorder_window: self.core.reorder_window,
                 miss_registers: self.core.miss_registers,
             },
+        })
+    }
+}
+
+/// The node of each domain: numbered from 0 without holes, in any order.
+fn check_nodes(domains: &[RawDomain]) -> Result<Vec<Node>, SpecError> {
+    let used: BTreeSet<u32> = domains.iter().map(|domain| domain.node).collect();
+    if let Some((position, domain)) = domains.iter().enumerate().find(|(_, domain)| domain.node as usize >= used.len())
+    {
+        let problem = format!("node {}, and there are {} nodes", domain.node, used.len());
+        return Err(SpecError::new(
+            format!("domain[{position}].node"),
+            problem,
+            "number the nodes from 0 without holes",
+        ));
+    }
+    Ok(domains.iter().map(|domain| Node(domain.node)).collect())
+}
+
+impl RawMemory {
+    fn check(self, nodes: u32) -> Result<MemorySpec, SpecError> {
+        const REMOTE: &str = "memory.remote_latency_cycles";
+        whole("memory.latency_cycles", self.latency_cycles.into(), 1, 100_000)?;
+        real("memory.bytes_per_cycle", self.bytes_per_cycle, 0.001, 1_024.0)?;
+        let remote_latency_cycles = match (self.remote_latency_cycles, nodes) {
+            (None, 1) => 0,
+            (Some(_), 1) => {
+                let problem = "all domains are on one node, and no memory is remote";
+                return Err(SpecError::new(REMOTE, problem, "remove it, or give some [[domain]] another node"));
+            }
+            (None, _) => {
+                let problem = format!("missing, and there are {nodes} nodes");
+                return Err(SpecError::new(REMOTE, problem, "give what a load from another node takes more"));
+            }
+            (Some(cycles), _) => {
+                whole(REMOTE, cycles.into(), 1, 100_000)?;
+                cycles
+            }
+        };
+        Ok(MemorySpec {
+            latency_cycles: self.latency_cycles,
+            remote_latency_cycles,
+            bytes_per_cycle: self.bytes_per_cycle,
         })
     }
 }

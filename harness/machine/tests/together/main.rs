@@ -6,4 +6,6 @@ mod contention;
 
 mod prefetching;
 
+mod nodes;
+
 mod golden;
