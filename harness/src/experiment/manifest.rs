@@ -8,7 +8,6 @@ use serde::Serialize;
 
 use super::description::Experiment;
 use super::folder::time_of;
-use crate::doctor::programs;
 use crate::report::collected::Collected;
 use crate::testbed::TestBed;
 
@@ -70,7 +69,7 @@ impl<'a> Manifest<'a> {
             quanta: experiment.quanta,
             repeats: experiment.repeats,
             host: Host::this(),
-            qemu: image.and_then(|_| programs::version_of(programs::EMULATOR)),
+            qemu: bed.qemu().map(|program| format!("QEMU emulator version {}", program.version())),
             image_digest: image.map(|image| image.digest.as_str()),
             guest_kernel: image.map(|image| image.manifest.kernel_release.as_str()),
             machine: experiment.mix.machine.name(),
