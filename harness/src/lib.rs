@@ -7,6 +7,8 @@ pub mod input;
 
 pub mod interrupt;
 
+pub mod provenance;
+
 pub mod qemu;
 
 pub mod image;
@@ -26,6 +28,8 @@ pub mod trace;
 pub mod artefact;
 
 pub mod control;
+
+pub mod workers;
 
 pub mod report;
 

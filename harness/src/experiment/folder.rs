@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use toml::Spanned;
 
 use super::ExperimentError;
 use super::description::Experiment;
 use crate::input::read_text;
+use crate::provenance::date_of;
 
 /// Ends the name of a folder in which a run is going on, or stopped half-way.
 const PARTIAL: &str = "-partial";
@@ -94,41 +95,8 @@ fn naming(text: &str, key: &str, name: &str) -> String {
     text
 }
 
-/// The day of `moment` in UTC, as `2026-01-31`.
-pub(super) fn date_of(moment: SystemTime) -> String {
-    let seconds = moment.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let (year, month, day) = civil(seconds / 86_400);
-    format!("{year:04}-{month:02}-{day:02}")
-}
-
-/// The time of `moment` in UTC, as `2026-01-31T23:59:59Z`.
-pub(super) fn time_of(moment: SystemTime) -> String {
-    let seconds = moment.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
-    format!("{}T{hour:02}:{minute:02}:{second:02}Z", date_of(moment))
-}
-
-/// Year, month and day of the day that is `days` after 1970-01-01: whole years first, then whole months.
-fn civil(mut days: u64) -> (u64, usize, u64) {
-    let leap = |year: u64| year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
-    let mut year = 1970;
-    while days >= 365 + u64::from(leap(year)) {
-        days -= 365 + u64::from(leap(year));
-        year += 1;
-    }
-    let lengths = [31, 28 + u64::from(leap(year)), 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
-    let mut month = 0;
-    while days >= lengths[month] {
-        days -= lengths[month];
-        month += 1;
-    }
-    (year, month + 1, days + 1)
-}
-
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]
@@ -137,14 +105,5 @@ mod tests {
         let kept = "# why\nname = \"a\"\nmix = \"mix.toml\" # which\n[policy]\nmix = 1\n";
         assert_eq!(naming(text, "mix", MIX), kept);
         assert_eq!(naming(text, "machine", MACHINE), text);
-    }
-
-    #[test]
-    fn dates_know_leap_years() {
-        let at = |seconds| time_of(UNIX_EPOCH + Duration::from_secs(seconds));
-        assert_eq!(at(0), "1970-01-01T00:00:00Z");
-        assert_eq!(at(951_782_399), "2000-02-28T23:59:59Z");
-        assert_eq!(at(951_782_400), "2000-02-29T00:00:00Z");
-        assert_eq!(at(1_709_251_200), "2024-03-01T00:00:00Z");
     }
 }

@@ -1,13 +1,13 @@
 //! Where results come from: enough to run the experiment again, and to know on what it ran.
 
 use std::collections::BTreeMap;
-use std::process::Command;
 use std::time::SystemTime;
 
 use serde::Serialize;
 
 use super::description::Experiment;
-use super::folder::time_of;
+use crate::doctor::programs;
+use crate::provenance::{ThisMachine, revision, time_of};
 use crate::report::collected::Collected;
 use crate::testbed::TestBed;
 
@@ -25,7 +25,7 @@ pub(super) struct Manifest<'a> {
     quanta: u64,
     repeats: u32,
     /// The machine that all ran on.
-    host: Host,
+    host: ThisMachine,
     qemu: Option<String>,
     image_digest: Option<&'a str>,
     guest_kernel: Option<&'a str>,
@@ -36,15 +36,6 @@ pub(super) struct Manifest<'a> {
     phase_quanta: BTreeMap<&'a str, Option<f64>>,
     /// The same as the program marks it.
     marked_phase_quanta: BTreeMap<&'a str, Option<f64>>,
-}
-
-/// What a result may depend on, in the machine that emulated or measured.
-#[derive(Debug, Serialize)]
-struct Host {
-    processor: Option<String>,
-    cpus: usize,
-    memory_mib: Option<u64>,
-    kernel: Option<String>,
 }
 
 impl<'a> Manifest<'a> {
@@ -68,8 +59,8 @@ impl<'a> Manifest<'a> {
             seed: experiment.mix.seed,
             quanta: experiment.quanta,
             repeats: experiment.repeats,
-            host: Host::this(),
-            qemu: bed.qemu().map(|program| format!("QEMU emulator version {}", program.version())),
+            host: ThisMachine::look(),
+            qemu: image.and_then(|_| programs::version_of(programs::EMULATOR)),
             image_digest: image.map(|image| image.digest.as_str()),
             guest_kernel: image.map(|image| image.manifest.kernel_release.as_str()),
             machine: experiment.mix.machine.name(),
@@ -78,35 +69,6 @@ impl<'a> Manifest<'a> {
                 / experiment.mix.quantum_cycles as f64,
             phase_quanta: phases.clone().map(|solo| (solo.guest.as_str(), solo.mean_phase_quanta())).collect(),
             marked_phase_quanta: phases.map(|solo| (solo.guest.as_str(), solo.mean_mark_quanta())).collect(),
-        }
-    }
-}
-
-fn revision() -> Option<String> {
-    let git = |arguments: &[&str]| {
-        let output = Command::new("git").args(arguments).output().ok().filter(|output| output.status.success())?;
-        Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
-    };
-    let commit = git(&["rev-parse", "HEAD"])?;
-    let changed = git(&["status", "--porcelain", "--untracked-files=no"]).is_some_and(|list| !list.is_empty());
-    Some(if changed { format!("{commit}+changes") } else { commit })
-}
-
-impl Host {
-    fn this() -> Self {
-        let read = |path: &str| std::fs::read_to_string(path).ok();
-        let value = |text: String, key: &str| {
-            let line = text.lines().find(|line| line.starts_with(key))?;
-            Some(line.split_once(':')?.1.trim().to_owned())
-        };
-        let memory = read("/proc/meminfo").and_then(|text| value(text, "MemTotal"));
-        Self {
-            processor: read("/proc/cpuinfo").and_then(|text| value(text, "model name")),
-            cpus: std::thread::available_parallelism().map_or(1, usize::from),
-            memory_mib: memory
-                .and_then(|text| text.trim_end_matches("kB").trim().parse::<u64>().ok())
-                .map(|kib| kib / 1024),
-            kernel: read("/proc/sys/kernel/osrelease").map(|release| release.trim().to_owned()),
         }
     }
 }

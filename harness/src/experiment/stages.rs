@@ -1,9 +1,6 @@
 //! The stages of an experiment: guests alone, training, the mix under each policy.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::BTreeSet;
 
 use predictor::counters::Sample;
 use predictor::features::Observed;
@@ -17,19 +14,16 @@ use super::description::Experiment;
 use super::folder::ResultsFolder;
 use super::{ExperimentError, Surroundings, write_json};
 use crate::control::{self, RunLength};
-use crate::doctor::privileges::available_mib;
 use crate::journal::{JournalWriter, Turn};
 use crate::mix::{Mix, MixGuest};
 use crate::report::collected::{Collected, Guest, MachineFacts, ModelFacts, Run, Series, VERSION};
 use crate::testbed::TestBed;
 use crate::trace::TraceWriter;
+use crate::workers::{self, side_by_side};
 
 /// What the predictive policy forecasts with, for the report.
 const FORECASTER: &str =
     "run lengths in instructions over a first-order Markov chain, learned alone and updated in the run";
-
-/// Memory that QEMU takes beside its guest's.
-const EMULATOR_MIB: u64 = 150;
 
 /// Everything the stages work with.
 pub(super) struct Stages<'a> {
@@ -82,14 +76,9 @@ impl Stages<'_> {
         side_by_side(self.experiment.mix.guests.len(), self.workers(1), &|guest| self.alone(guest))
     }
 
-    /// How many runs of so many guests go on at once: as many as there are CPUs and memory. Each has an emulated machine
-    /// of its own and virtual time, so they do not disturb each other's numbers, only share the wait.
     fn workers(&self, guests: usize) -> usize {
-        let cpus = std::thread::available_parallelism().map_or(1, usize::from);
-        let largest = self.experiment.mix.guests.iter().map(|guest| u64::from(guest.memory_mib)).max().unwrap_or(0);
-        let needed_mib = (largest + EMULATOR_MIB) * guests as u64;
-        let fitting = available_mib(Path::new("/proc")).map_or(1, |available| available / needed_mib.max(1));
-        cpus.min(usize::try_from(fitting).unwrap_or(usize::MAX)).max(1)
+        let largest = self.experiment.mix.guests.iter().map(|guest| guest.memory_mib).max().unwrap_or(0);
+        workers::at_once(guests, largest)
     }
 
     fn alone(&self, guest: usize) -> Result<Vec<Sample>, ExperimentError> {
@@ -202,7 +191,7 @@ impl Stages<'_> {
             experiment: name.clone(),
             host: self.bed.kind().name().to_owned(),
             demonstration: demonstration.clone(),
-            machine: machine_facts(mix),
+            machine: MachineFacts::of(&mix.machine),
             quantum_cycles: mix.quantum_cycles,
             seed: mix.seed,
             guests: mix.guests.iter().zip(abouts).map(guest).collect(),
@@ -217,50 +206,10 @@ impl Stages<'_> {
     }
 }
 
-/// Does `jobs` jobs with so many at once; answers in the order of their numbers. After a failure no further job begins, and
-/// the first job's that failed is answered.
-fn side_by_side<Answer: Send>(
-    jobs: usize,
-    workers: usize,
-    job: &(dyn Fn(usize) -> Result<Answer, ExperimentError> + Sync),
-) -> Result<Vec<Answer>, ExperimentError> {
-    let next = AtomicUsize::new(0);
-    let answers = Mutex::new(BTreeMap::new());
-    std::thread::scope(|scope| {
-        for _ in 0..workers.min(jobs) {
-            scope.spawn(|| {
-                loop {
-                    let number = next.fetch_add(1, Ordering::Relaxed);
-                    if number >= jobs {
-                        break;
-                    }
-                    let answer = job(number);
-                    if answer.is_err() {
-                        next.store(jobs, Ordering::Relaxed);
-                    }
-                    answers.lock().expect("no holder panics").insert(number, answer);
-                }
-            });
-        }
-    });
-    answers.into_inner().expect("no holder panics").into_values().collect()
-}
-
 fn phase_of(model: &Model, sample: &Sample) -> Option<PhaseId> {
     let phases = &model.parts().phases;
     match phases.features.observe(sample) {
         Observed::Active(vector) => Some(phases.classify(&vector).phase),
         _ => None,
-    }
-}
-
-fn machine_facts(mix: &Mix) -> MachineFacts {
-    let machine = &mix.machine;
-    MachineFacts {
-        name: machine.name().to_owned(),
-        cpus_per_domain: machine.domains().iter().map(|(_, cpus)| cpus.len() as u32).collect(),
-        llc_kib: Some(machine.llc().bytes() / 1024),
-        frequency_mhz: Some(machine.frequency_mhz().into()),
-        refill_cycles: Some(machine.refill_cycles()),
     }
 }

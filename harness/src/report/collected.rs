@@ -3,6 +3,7 @@
 //! Series are kept in columns, so that a run of hundreds of quanta stays a small file. A count that was not read is
 //! absent here too. What the numbers mean together is [`super::metrics`]'s business.
 
+use machine::spec::Machine;
 use predictor::counters::{Event, Sample};
 use predictor::phases::PhaseId;
 use serde::{Deserialize, Serialize};
@@ -148,6 +149,20 @@ pub struct MachineFacts {
     pub frequency_mhz: Option<u64>,
     /// Cycles to fill one LLC from memory at full bandwidth, where they can be told.
     pub refill_cycles: Option<u64>,
+}
+
+impl MachineFacts {
+    /// Of an emulated machine.
+    #[must_use]
+    pub fn of(machine: &Machine) -> Self {
+        Self {
+            name: machine.name().to_owned(),
+            cpus_per_domain: machine.domains().iter().map(|(_, cpus)| cpus.len() as u32).collect(),
+            llc_kib: Some(machine.llc().bytes() / 1024),
+            frequency_mhz: Some(machine.frequency_mhz().into()),
+            refill_cycles: Some(machine.refill_cycles()),
+        }
+    }
 }
 
 /// What the model is.

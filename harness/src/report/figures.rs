@@ -3,9 +3,9 @@
 //! Drawn in pixels with plotters' SVG backend, which needs no system font. Colours stand in [`palette`], drawing in
 //! [`canvas`]; the other files each own a figure.
 
-mod canvas;
-mod palette;
-mod scale;
+pub(crate) mod canvas;
+pub(crate) mod palette;
+pub(crate) mod scale;
 mod throughput;
 mod timeline;
 

@@ -8,17 +8,17 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{Color, FontStyle, IntoFont, RGBColor, ShapeStyle, TextStyle};
 
 /// Why a figure could not be drawn.
-pub(super) type DrawError = DrawingAreaErrorKind<std::io::Error>;
+pub(crate) type DrawError = DrawingAreaErrorKind<std::io::Error>;
 
 /// Nothing, or why it could not be drawn.
-pub(super) type Drawn = Result<(), DrawError>;
+pub(crate) type Drawn = Result<(), DrawError>;
 
 /// A place on the sheet: pixels from the left and from the top.
-pub(super) type Place = (i32, i32);
+pub(crate) type Place = (i32, i32);
 
 /// Which part of a text stands at its place; vertically it is always the middle.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Anchor {
+pub(crate) enum Anchor {
     Left,
     Middle,
     Right,
@@ -26,27 +26,27 @@ pub(super) enum Anchor {
 
 /// How a text looks.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Lettering {
-    pub(super) pixels: u32,
-    pub(super) colour: RGBColor,
-    pub(super) bold: bool,
+pub(crate) struct Lettering {
+    pub(crate) pixels: u32,
+    pub(crate) colour: RGBColor,
+    pub(crate) bold: bool,
 }
 
 impl Lettering {
-    pub(super) const fn plain(pixels: u32, colour: RGBColor) -> Self {
+    pub(crate) const fn plain(pixels: u32, colour: RGBColor) -> Self {
         Self { pixels, colour, bold: false }
     }
 
-    pub(super) const fn bold(pixels: u32, colour: RGBColor) -> Self {
+    pub(crate) const fn bold(pixels: u32, colour: RGBColor) -> Self {
         Self { pixels, colour, bold: true }
     }
 }
 
 /// A sheet.
-pub(super) struct Canvas<'a>(DrawingArea<SVGBackend<'a>, Shift>);
+pub(crate) struct Canvas<'a>(DrawingArea<SVGBackend<'a>, Shift>);
 
 /// Lets `paint` draw on a white sheet of this size and returns the SVG.
-pub(super) fn draw(size: (u32, u32), paint: impl FnOnce(&Canvas<'_>) -> Drawn) -> Result<String, DrawError> {
+pub(crate) fn draw(size: (u32, u32), paint: impl FnOnce(&Canvas<'_>) -> Drawn) -> Result<String, DrawError> {
     let mut svg = String::new();
     {
         let area = SVGBackend::with_string(&mut svg, size).into_drawing_area();
@@ -60,29 +60,29 @@ pub(super) fn draw(size: (u32, u32), paint: impl FnOnce(&Canvas<'_>) -> Drawn) -
 
 impl Canvas<'_> {
     /// A filled rectangle between two corners.
-    pub(super) fn fill(&self, from: Place, to: Place, colour: RGBColor) -> Drawn {
+    pub(crate) fn fill(&self, from: Place, to: Place, colour: RGBColor) -> Drawn {
         self.0.draw(&Rectangle::new([from, to], colour.filled()))
     }
 
     /// A line through `places`.
-    pub(super) fn line(&self, places: Vec<Place>, colour: RGBColor, pixels: u32) -> Drawn {
+    pub(crate) fn line(&self, places: Vec<Place>, colour: RGBColor, pixels: u32) -> Drawn {
         let style: ShapeStyle = colour.stroke_width(pixels);
         self.0.draw(&PathElement::new(places, style))
     }
 
     /// A dot with a white rim.
-    pub(super) fn dot(&self, centre: Place, radius: u32, colour: RGBColor) -> Drawn {
+    pub(crate) fn dot(&self, centre: Place, radius: u32, colour: RGBColor) -> Drawn {
         self.0.draw(&Circle::new(centre, radius + 1, super::palette::PAPER.filled()))?;
         self.0.draw(&Circle::new(centre, radius, colour.filled()))
     }
 
     /// A filled shape.
-    pub(super) fn shape(&self, corners: Vec<Place>, colour: RGBColor) -> Drawn {
+    pub(crate) fn shape(&self, corners: Vec<Place>, colour: RGBColor) -> Drawn {
         self.0.draw(&Polygon::new(corners, colour.filled()))
     }
 
     /// A line of text.
-    pub(super) fn text(&self, text: &str, at: Place, anchor: Anchor, lettering: Lettering) -> Drawn {
+    pub(crate) fn text(&self, text: &str, at: Place, anchor: Anchor, lettering: Lettering) -> Drawn {
         let horizontal = match anchor {
             Anchor::Left => HPos::Left,
             Anchor::Middle => HPos::Center,
@@ -96,7 +96,7 @@ impl Canvas<'_> {
 }
 
 /// About how wide `text` is in a sans-serif face: the backend measures nothing, and legends only need a fair guess.
-pub(super) fn width_of(text: &str, lettering: Lettering) -> i32 {
+pub(crate) fn width_of(text: &str, lettering: Lettering) -> i32 {
     let share = if lettering.bold { 0.50 } else { 0.45 };
     (text.chars().count() as f64 * f64::from(lettering.pixels) * share).ceil() as i32
 }

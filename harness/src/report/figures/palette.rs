@@ -4,19 +4,19 @@
 use plotters::style::RGBColor;
 
 /// Text and lines that carry data.
-pub(super) const INK: RGBColor = RGBColor(0x22, 0x22, 0x22);
+pub(crate) const INK: RGBColor = RGBColor(0x22, 0x22, 0x22);
 /// Text that explains.
-pub(super) const SOFT: RGBColor = RGBColor(0x66, 0x66, 0x66);
+pub(crate) const SOFT: RGBColor = RGBColor(0x66, 0x66, 0x66);
 /// What data is compared with.
-pub(super) const FAINT: RGBColor = RGBColor(0xA8, 0xA8, 0xA8);
+pub(crate) const FAINT: RGBColor = RGBColor(0xA8, 0xA8, 0xA8);
 /// Grid lines.
-pub(super) const GRID: RGBColor = RGBColor(0xE6, 0xE6, 0xE6);
+pub(crate) const GRID: RGBColor = RGBColor(0xE6, 0xE6, 0xE6);
 /// Where a guest moved.
-pub(super) const MOVED: RGBColor = RGBColor(0xC4, 0xC4, 0xC4);
+pub(crate) const MOVED: RGBColor = RGBColor(0xC4, 0xC4, 0xC4);
 /// The ground of plots.
-pub(super) const PAPER: RGBColor = RGBColor(0xFF, 0xFF, 0xFF);
+pub(crate) const PAPER: RGBColor = RGBColor(0xFF, 0xFF, 0xFF);
 /// Where there is nothing to show.
-pub(super) const NOTHING: RGBColor = RGBColor(0xF4, 0xF4, 0xF4);
+pub(crate) const NOTHING: RGBColor = RGBColor(0xF4, 0xF4, 0xF4);
 
 const PHASES: [RGBColor; 12] = [
     RGBColor(0x56, 0xB4, 0xE9),
@@ -40,22 +40,22 @@ const DOMAINS: [RGBColor; 4] =
     [RGBColor(0xD9, 0xD9, 0xD9), RGBColor(0x4A, 0x4A, 0x4A), RGBColor(0x9A, 0x9A, 0x9A), RGBColor(0xBF, 0xA8, 0x8A)];
 
 /// The colour of a phase; colours repeat after twelve, which the number written beside tells apart.
-pub(super) fn phase(number: u32) -> RGBColor {
+pub(crate) fn phase(number: u32) -> RGBColor {
     PHASES[number as usize % PHASES.len()]
 }
 
 /// The colour of the policy at this place in the comparison.
-pub(super) fn policy(place: usize) -> RGBColor {
+pub(crate) fn policy(place: usize) -> RGBColor {
     POLICIES[place % POLICIES.len()]
 }
 
 /// The shade of an LLC domain.
-pub(super) fn domain(number: u32) -> RGBColor {
+pub(crate) fn domain(number: u32) -> RGBColor {
     DOMAINS[number as usize % DOMAINS.len()]
 }
 
 /// Black or white, whichever is easier to read on `ground`.
-pub(super) fn ink_on(ground: RGBColor) -> RGBColor {
+pub(crate) fn ink_on(ground: RGBColor) -> RGBColor {
     let lightness = 0.299 * f64::from(ground.0) + 0.587 * f64::from(ground.1) + 0.114 * f64::from(ground.2);
     if lightness > 140.0 { INK } else { PAPER }
 }

@@ -2,19 +2,19 @@
 
 /// A linear axis between two pixels.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Axis {
+pub(crate) struct Axis {
     values: (f64, f64),
     pixels: (i32, i32),
 }
 
 impl Axis {
     /// Maps `values.0` to `pixels.0` and `values.1` to `pixels.1`.
-    pub(super) const fn new(values: (f64, f64), pixels: (i32, i32)) -> Self {
+    pub(crate) const fn new(values: (f64, f64), pixels: (i32, i32)) -> Self {
         Self { values, pixels }
     }
 
     /// The pixel of `value`, kept within the axis.
-    pub(super) fn pixel(&self, value: f64) -> i32 {
+    pub(crate) fn pixel(&self, value: f64) -> i32 {
         let (from, to) = self.values;
         let share = if to > from { ((value - from) / (to - from)).clamp(0.0, 1.0) } else { 0.0 };
         let (first, last) = self.pixels;
@@ -22,7 +22,7 @@ impl Axis {
     }
 
     /// Round values on the axis, at most `most` steps apart from its first.
-    pub(super) fn ticks(&self, most: usize) -> Vec<f64> {
+    pub(crate) fn ticks(&self, most: usize) -> Vec<f64> {
         let (from, to) = self.values;
         let step = round_step((to - from) / most.max(1) as f64);
         let first = (from / step).ceil() as i64;
@@ -34,14 +34,14 @@ impl Axis {
 /// A logarithmic axis between two pixels: equal ratios are equally far apart, so that a slowdown looks the same whatever
 /// it slows down.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct RatioAxis {
+pub(crate) struct RatioAxis {
     values: (f64, f64),
     exponents: Axis,
 }
 
 impl RatioAxis {
     /// From just below the smallest of `values` to just above the largest; others than positive ones are left out.
-    pub(super) fn around(values: impl Iterator<Item = f64>, pixels: (i32, i32)) -> Self {
+    pub(crate) fn around(values: impl Iterator<Item = f64>, pixels: (i32, i32)) -> Self {
         let positive = values.filter(|value| value.is_finite() && *value > 0.0);
         let (least, most) =
             positive.fold((f64::MAX, 0.0f64), |(least, most), value| (least.min(value), most.max(value)));
@@ -52,12 +52,12 @@ impl RatioAxis {
     }
 
     /// The pixel of `value`, kept within the axis.
-    pub(super) fn pixel(&self, value: f64) -> i32 {
+    pub(crate) fn pixel(&self, value: f64) -> i32 {
         self.exponents.pixel(value.max(f64::MIN_POSITIVE).ln())
     }
 
     /// Round values on the axis: powers of ten, with 2 and 5 times them where that makes no more than `most`.
-    pub(super) fn ticks(&self, most: usize) -> Vec<f64> {
+    pub(crate) fn ticks(&self, most: usize) -> Vec<f64> {
         let (least, largest) = self.values;
         let powers = least.log10().floor() as i32..=largest.log10().ceil() as i32;
         let of = |multiples: &[f64]| -> Vec<f64> {
@@ -81,19 +81,19 @@ fn round_step(least: f64) -> f64 {
 }
 
 /// A linear axis that begins and ends at round numbers and holds all from `least` to `most`.
-pub(super) fn round_axis(least: f64, most: f64, steps: usize, pixels: (i32, i32)) -> Axis {
+pub(crate) fn round_axis(least: f64, most: f64, steps: usize, pixels: (i32, i32)) -> Axis {
     let step = round_step((most - least) / steps.max(1) as f64);
     Axis::new(((least / step).floor() * step, (most / step).ceil() * step), pixels)
 }
 
 /// A number of an axis of ratios: at most three digits behind the point, and none that is not needed.
-pub(super) fn short(value: f64) -> String {
+pub(crate) fn short(value: f64) -> String {
     let text = format!("{value:.3}");
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 /// A tick's text: no more digits than the step to the next needs.
-pub(super) fn tick_text(value: f64, step: f64) -> String {
+pub(crate) fn tick_text(value: f64, step: f64) -> String {
     let digits = (-step.log10().floor()).max(0.0) as usize;
     format!("{value:.digits$}")
 }
