@@ -35,4 +35,6 @@ pub mod report;
 
 pub mod experiment;
 
+pub mod survey;
+
 pub mod cli;

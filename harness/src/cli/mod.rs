@@ -6,6 +6,7 @@ pub mod doctor;
 pub mod experiment;
 pub mod image;
 pub mod record;
+pub mod survey;
 pub mod train;
 
 use std::io::Write;
@@ -37,6 +38,8 @@ enum Command {
     Train(train::Args),
     /// Run an experiment and write its report.
     Experiment(experiment::Args),
+    /// Measure the test bed itself: programs alone and together, and what the results depend on.
+    Survey(survey::Args),
 }
 
 /// Parses the command line, runs the command and says how it ended.
@@ -51,6 +54,7 @@ pub fn main() -> ExitCode {
             Command::Record(args) => record::run(args, interrupt),
             Command::Train(args) => train::run(args, interrupt),
             Command::Experiment(args) => experiment::run(args, interrupt),
+            Command::Survey(args) => survey::run(args, interrupt),
         }
     });
     match outcome {

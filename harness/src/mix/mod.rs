@@ -20,6 +20,9 @@ use crate::host::seating::topology;
 use crate::input::InputError;
 use crate::journal::run::{GuestDescription, RunDescription};
 
+/// Memory of a guest whose mix does not say, in MiB.
+pub const DEFAULT_MEMORY_MIB: u32 = 256;
+
 /// Guests to run together, and on what.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Mix {
@@ -120,6 +123,18 @@ impl Mix {
             revision: env!("CARGO_PKG_VERSION").to_owned(),
         }
     }
+}
+
+/// The machine called `name`: a preset, or a TOML file by its path. A mistake is at key `machine`.
+pub fn machine_called(name: &str) -> Result<Machine, InputError> {
+    parse::find_machine(Path::new(""), name)
+        .map(|(machine, _)| machine)
+        .map_err(|mistake| InputError { file: None, ..mistake })
+}
+
+/// Refuses a control period that `machine` cannot have. A mistake is at key `quantum_cycles`.
+pub fn check_quantum(quantum_cycles: u64, machine: &Machine) -> Result<(), InputError> {
+    parse::check_quantum(quantum_cycles, machine)
 }
 
 #[cfg(test)]

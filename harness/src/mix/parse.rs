@@ -8,11 +8,8 @@ use predictor::topology::{DomainId, Topology};
 use serde::Deserialize;
 use workloads::catalogue::{Catalogue, CatalogueError};
 
-use super::{Mix, MixGuest, topology};
+use super::{DEFAULT_MEMORY_MIB, Mix, MixGuest, topology};
 use crate::input::{InputError, parse_toml, read_text, suggest};
-
-/// Memory of a guest whose mix does not say, in MiB.
-const DEFAULT_MEMORY_MIB: u32 = 256;
 
 /// Least and most memory of a guest, in MiB: Debian's kernel with the programs' files does not start with less.
 const MEMORY_MIB: std::ops::RangeInclusive<u32> = 128..=65_536;
@@ -60,7 +57,7 @@ pub(super) fn parse(file: &Path, text: &str, catalogue: &Catalogue) -> Result<Mi
 }
 
 /// A preset by its name, or a file by its path, which is relative to the mix's folder.
-fn find_machine(mix: &Path, machine: &str) -> Result<(Machine, Option<PathBuf>), InputError> {
+pub(super) fn find_machine(mix: &Path, machine: &str) -> Result<(Machine, Option<PathBuf>), InputError> {
     if let Some(preset) = Machine::preset(machine) {
         return Ok((preset, None));
     }
@@ -79,7 +76,7 @@ fn find_machine(mix: &Path, machine: &str) -> Result<(Machine, Option<PathBuf>),
     Ok((machine, Some(file)))
 }
 
-fn check_quantum(quantum_cycles: u64, machine: &Machine) -> Result<(), InputError> {
+pub(super) fn check_quantum(quantum_cycles: u64, machine: &Machine) -> Result<(), InputError> {
     let epoch = machine.epoch_cycles();
     let wrong = |problem: String, remedy: String| Err(InputError::new(problem, remedy).at("quantum_cycles"));
     if quantum_cycles == 0 || !quantum_cycles.is_multiple_of(epoch) {

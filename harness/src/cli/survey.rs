@@ -1,0 +1,136 @@
+//! `phasecast survey`: measures the test bed itself.
+
+use std::path::PathBuf;
+
+use crate::cli::print;
+use crate::experiment::Surroundings;
+use crate::experiment::progress::Progress;
+use crate::interrupt::Interrupt;
+use crate::mix;
+use crate::survey::{self, SUMMARY, SurveyError, solo};
+use crate::testbed::BedKind;
+
+/// Arguments of `phasecast survey`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  phasecast survey solo
+      every program alone: what it asks of each cache, and its phases
+  phasecast survey report results/2026-01-31-emulated-survey-solo
+
+A survey that was stopped, or of which some runs failed, goes on with what is missing when the same command is given again.")]
+pub struct Args {
+    #[command(subcommand)]
+    survey: Survey,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Survey {
+    /// Run every program alone: what it asks of each level of the hierarchy, and its phases.
+    Solo(SoloArgs),
+    /// Make everything in a survey's folder again from its findings.
+    Report(ReportArgs),
+}
+
+/// What all surveys can be told.
+#[derive(Debug, clap::Args)]
+struct Common {
+    /// The machine: a preset's name, or a TOML file
+    #[arg(long, value_name = "MACHINE", default_value = "small-2x2")]
+    machine: String,
+    /// The control period in cycles, a multiple of the machine's epoch
+    #[arg(long, value_name = "N", default_value_t = 10_000_000)]
+    quantum_cycles: u64,
+    /// The seed of everything random
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    seed: u64,
+    /// Folder in which the results folder is made
+    #[arg(long, value_name = "DIR", default_value = "results")]
+    out: PathBuf,
+    /// Cache of guest images and saved states, in place of the user's
+    #[arg(long, value_name = "DIR")]
+    cache: Option<PathBuf>,
+    /// Print where the results are, and what was found, as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  phasecast survey solo
+      the whole catalogue: about a quarter of an hour on two cores
+  phasecast survey solo --program bzip2 --program chase-768k --quanta 40 --out /tmp/results
+      two programs, in less than a minute
+  phasecast survey solo --machine my-machine.toml --json")]
+struct SoloArgs {
+    /// A program of the catalogue, with all its inputs; may be given several times [default: all]
+    #[arg(long = "program", value_name = "NAME")]
+    programs: Vec<String>,
+    /// Length of each run in quanta
+    #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..))]
+    quanta: u64,
+    /// Where the guests run
+    #[arg(long, value_enum, default_value_t = BedKind::Emulated)]
+    host: BedKind,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:
+  phasecast survey report results/2026-01-31-emulated-survey-solo")]
+struct ReportArgs {
+    /// A survey's folder
+    folder: PathBuf,
+}
+
+/// Runs the command.
+pub fn run(args: &Args, interrupt: &Interrupt) -> anyhow::Result<()> {
+    match &args.survey {
+        Survey::Solo(args) => run_solo(args, interrupt),
+        Survey::Report(args) => {
+            let files = survey::report_again(&args.folder).map_err(plainly)?;
+            print(&format!("made again in {}: {}", args.folder.display(), files.join(", ")))
+        }
+    }
+}
+
+fn run_solo(args: &SoloArgs, interrupt: &Interrupt) -> anyhow::Result<()> {
+    let Common { machine, quantum_cycles, seed, .. } = &args.common;
+    let request = solo::Request {
+        host: args.host,
+        machine: mix::machine_called(machine).map_err(|mistake| mistake.at("--machine"))?,
+        quantum_cycles: *quantum_cycles,
+        quanta: args.quanta,
+        seed: *seed,
+        programs: args.programs.clone(),
+    };
+    mix::check_quantum(request.quantum_cycles, &request.machine).map_err(|mistake| mistake.at("--quantum-cycles"))?;
+    let outcome = args.common.surrounded(interrupt, |around| solo::run(&request, around))?;
+    if args.common.json {
+        let found = serde_json::json!({ "folder": outcome.folder, "programs": solo::for_programs(&outcome.solo) });
+        return print(&format!("{found:#}"));
+    }
+    print(&format!("{}\nreport: {}", solo::for_people(&outcome.solo), outcome.folder.join(SUMMARY).display()))
+}
+
+impl Common {
+    fn surrounded<Outcome>(
+        &self,
+        interrupt: &Interrupt,
+        survey: impl FnOnce(&Surroundings<'_>) -> Result<Outcome, SurveyError>,
+    ) -> anyhow::Result<Outcome> {
+        let command: Vec<String> = std::env::args().collect();
+        let progress = Progress::on_standard_error();
+        let cache = self.cache.as_deref();
+        survey(&Surroundings { results: &self.out, cache, command: &command, interrupt, progress: &progress })
+            .map_err(plainly)
+    }
+}
+
+/// What a person got wrong is said without more words, and is what the exit code is told by.
+fn plainly(error: SurveyError) -> anyhow::Error {
+    match error {
+        SurveyError::Input(mistake) => mistake.into(),
+        other => other.into(),
+    }
+}

@@ -1,0 +1,112 @@
+//! A survey makes complete results or goes on where it stopped, and what is committed is what its findings say. On the
+//! simulated host, so that everything runs in milliseconds.
+
+use std::path::{Path, PathBuf};
+
+use assert_cmd::Command;
+use harness::survey;
+use harness::trace::Trace;
+use serde_json::Value;
+
+fn phasecast(arguments: &[&str]) -> std::process::Output {
+    Command::cargo_bin("phasecast").expect("built").args(arguments).output().expect("run")
+}
+
+fn read(file: &Path) -> String {
+    std::fs::read_to_string(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
+}
+
+/// Runs the solo survey of two programs on the simulated host; answers how it ended.
+fn solo(out: &Path, arguments: &[&str]) -> std::process::Output {
+    let fixed = ["survey", "solo", "--host", "simulated", "--json", "--program", "bzip2", "--program", "phased-three"];
+    phasecast(&[&fixed, ["--out", out.to_str().expect("text")].as_slice(), arguments].concat())
+}
+
+fn folder_of(output: &std::process::Output) -> PathBuf {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let answer: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    PathBuf::from(answer["folder"].as_str().expect("a path"))
+}
+
+/// A folder for results.
+fn results() -> tempfile::TempDir {
+    tempfile::tempdir().expect("a temporary folder")
+}
+
+#[test]
+fn a_survey_leaves_its_findings_and_everything_that_is_made_of_them() {
+    let out = results();
+    let folder = folder_of(&solo(out.path(), &["--quanta", "60"]));
+    let name = folder.file_name().and_then(|name| name.to_str()).expect("a name");
+    assert!(name.ends_with("-simulated-survey-solo"), "{name}");
+    let manifest: Value = serde_json::from_str(&read(&folder.join("manifest.json"))).expect("JSON");
+    assert_eq!(manifest["plan"]["quanta"], Value::from(60));
+    let trace = Trace::read(&folder.join("raw/bzip2.ref.seed-1.parquet")).expect("a trace");
+    assert_eq!(trace.rows.len(), 60);
+    let summary = read(&folder.join(survey::SUMMARY));
+    assert!(summary.contains("| bzip2 | ref | real |") && summary.contains("| phased-three |"), "{summary}");
+    assert!(["found", "plan.json", "lock"].iter().all(|left| !folder.join(left).exists()), "the work is over");
+    for file in survey::render(&folder).expect("complete") {
+        assert_eq!(read(&folder.join(&file.name)), file.text, "{}", file.name);
+    }
+}
+
+#[test]
+fn a_survey_of_which_a_part_is_there_does_only_what_is_missing() {
+    let out = results();
+    // As a survey that was stopped leaves it: the plan, one finding that no run would give, and no more.
+    let whole = folder_of(&solo(out.path(), &["--quanta", "50"]));
+    let manifest: Value = serde_json::from_str(&read(&whole.join("manifest.json"))).expect("JSON");
+    let findings: Value = serde_json::from_str(&read(&whole.join(survey::FINDINGS))).expect("JSON");
+    let mut kept = findings["findings"]["findings"][0].clone();
+    kept["completed_runs"] = Value::from(4711);
+    let name = whole.file_name().and_then(|name| name.to_str()).expect("a name");
+    let partial = out.path().join(format!("{name}-partial"));
+    std::fs::remove_dir_all(&whole).expect("removed");
+    for inner in ["found", "raw"] {
+        std::fs::create_dir_all(partial.join(inner)).expect("a folder");
+    }
+    let run = manifest["plan"]["runs"][0].as_str().expect("a name");
+    std::fs::write(partial.join("plan.json"), manifest["plan"].to_string()).expect("written");
+    std::fs::write(partial.join(format!("found/{run}.json")), kept.to_string()).expect("written");
+
+    let other = folder_of(&solo(out.path(), &["--quanta", "51"]));
+    assert!(other.to_str().expect("text").ends_with("-2") || other != whole, "another plan does not go on there");
+    let output = solo(out.path(), &["--quanta", "50"]);
+    let resumed = folder_of(&output);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("1 of them done before"));
+    let findings: Value = serde_json::from_str(&read(&resumed.join(survey::FINDINGS))).expect("JSON");
+    assert_eq!(findings["findings"]["findings"][0]["completed_runs"], Value::from(4711), "the kept one was kept");
+    assert!(!partial.exists());
+}
+
+#[test]
+fn a_mistake_in_a_survey_is_one_line_and_nothing_is_written() {
+    let out = results();
+    let cases: [(&[&str], &str); 4] = [
+        (&["--program", "bzip3"], "--program: no program is called \"bzip3\"; did you mean \"bzip2\"?"),
+        (&["--machine", "small-2x3"], "--machine: no machine is called \"small-2x3\"; did you mean \"small-2x2\"?"),
+        (&["--machine", "there.toml"], "--machine: there.toml: no such file"),
+        (&["--quantum-cycles", "10"], "--quantum-cycles: 10 is not a multiple of the machine's epoch"),
+    ];
+    for (arguments, expected) in cases {
+        let output = solo(&out.path().join("results"), arguments);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert_eq!(said.trim_end().lines().count(), 1, "{said}");
+        assert!(said.starts_with(&format!("phasecast: {expected}")), "{said} is not: {expected}");
+        assert!(!out.path().join("results").exists());
+    }
+}
+
+#[test]
+fn committed_surveys_are_what_their_findings_say() {
+    let results = Path::new(env!("CARGO_MANIFEST_DIR")).join("../results");
+    let folders = std::fs::read_dir(results).into_iter().flatten().flatten().map(|entry| entry.path());
+    for folder in folders.filter(|folder| folder.join(survey::FINDINGS).exists()) {
+        for file in survey::render(&folder).expect("complete") {
+            let hint = format!("run: phasecast survey report {}", folder.display());
+            assert!(read(&folder.join(&file.name)) == file.text, "{} differs; {hint}", file.name);
+        }
+    }
+}
