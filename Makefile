@@ -24,8 +24,8 @@ cargo:
 	    echo "missing program: $(CARGO); install Rust 1.95 or newer from https://rustup.rs" >&2; exit 1; }
 	@scripts/require $(NEEDS_BUILD)
 
-build: cargo ## build phasecast and the QEMU plugin, optimised
-	$(CARGO) build --release -p harness -p phasecast-plugin
+build: cargo ## build phasecast and the QEMU plugins, optimised
+	$(CARGO) build --release -p harness -p phasecast-plugin-api1 -p phasecast-plugin-api4
 
 # The guest's programs run as PID 1 and in a Debian tree that is not ours: they bring their libraries with them.
 guest: cargo ## build the static programs that go into the guest image

@@ -2,15 +2,15 @@
 # The plugin's data caches against valgrind's cachegrind: three static programs, the same geometry, virtual addresses in
 # both. Prints a table; fails if data misses differ by more than 1 % in the first level or 3 % in the last.
 #
-#     tests/conformance/run.sh [PLUGIN]      PLUGIN: libphasecast_plugin.so, by default of the dev build
+#     tests/conformance/run.sh [PLUGIN]      PLUGIN: libphasecast_plugin_api1.so, by default of the dev build
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-plugin=${1:-${CARGO_TARGET_DIR:-$here/../../target}/debug/libphasecast_plugin.so}
+plugin=${1:-${CARGO_TARGET_DIR:-$here/../../target}/debug/libphasecast_plugin_api1.so}
 
 for tool in gcc:gcc valgrind:valgrind qemu-x86_64:qemu-user; do
     command -v "${tool%%:*}" >/dev/null || { echo "missing program: ${tool%%:*}; install the Debian package ${tool##*:}" >&2; exit 3; }
 done
-[ -e "$plugin" ] || { echo "no plugin at $plugin; build it: cargo build -p phasecast-plugin" >&2; exit 3; }
+[ -e "$plugin" ] || { echo "no plugin at $plugin; build it: cargo build -p phasecast-plugin-api1" >&2; exit 3; }
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -13,7 +13,7 @@ use harness::host::{Host, Observation};
 use harness::image::{Cache, Image};
 use harness::interrupt::Interrupt;
 use harness::qemu::snapshot::Snapshots;
-use harness::qemu::{Program, Qemu, RunFolder, Start};
+use harness::qemu::{Program, Qemu, QemuError, RunFolder, Start};
 use machine::spec::{Cpu, Machine};
 use predictor::counters::{Event, Sample};
 use workloads::catalogue::{Catalogue, Launch};
@@ -30,6 +30,8 @@ pub struct Bench {
     pub image: Image,
     /// Where saved states are kept.
     pub cache: PathBuf,
+    /// What executes guests.
+    pub qemu: Program,
     _turn: Option<File>,
 }
 
@@ -41,12 +43,18 @@ impl Bench {
     /// If the host is required and absent, or if the image cannot be built.
     #[must_use]
     pub fn take() -> Option<Self> {
-        let absent = Program::find().map(drop).map_err(|error| error.to_string());
-        if let Err(reason) = absent.and_then(|()| plugin::find().map(drop).map_err(|error| error.to_string())) {
-            assert!(!required(), "REQUIRE_HOSTS names emulated: {reason}");
-            eprintln!("NOT TESTED: the emulated host is not available: {reason}");
-            return None;
-        }
+        let qemu = match usable(Program::find()) {
+            Ok(qemu) => qemu,
+            Err(reason) => {
+                assert!(!required(), "REQUIRE_HOSTS names emulated: {reason}");
+                eprintln!("NOT TESTED: the emulated host is not available: {reason}");
+                return None;
+            }
+        };
+        Some(Self::with(qemu))
+    }
+
+    fn with(qemu: Program) -> Self {
         let cache = Cache::open(cache_folder()).expect("a folder for images");
         let turn = std::env::var_os(TAKEN).is_none().then(|| {
             let turn = File::create(cache.folder().join("tests.lock")).expect("a lock file");
@@ -54,7 +62,7 @@ impl Bench {
             turn
         });
         let image = Image::ensure(&cache, &Interrupt::default(), &mut |line| eprintln!("image: {line}"));
-        Some(Self { image: image.expect("a guest image"), cache: cache.folder().to_owned(), _turn: turn })
+        Self { image: image.expect("a guest image"), cache: cache.folder().to_owned(), qemu, _turn: turn }
     }
 
     /// Launches guests.
@@ -72,6 +80,7 @@ impl Bench {
         let setup = Setup {
             machine,
             guests,
+            qemu: &self.qemu,
             image: &self.image,
             cache: &self.cache,
             seed: 1,
@@ -97,13 +106,13 @@ impl Bench {
     #[must_use]
     pub fn plain_run(&self, plan: &GuestPlan) -> Duration {
         let interrupt = Interrupt::default();
-        let program = Program::find().expect("it was there before");
+        let program = &self.qemu;
         let folder = RunFolder::create().expect("a run folder");
         let description = description(plan, &self.image);
         let snapshots = Snapshots::open(&self.cache).expect("a folder for saved states");
-        let state = snapshots.ensure(&program, &description, &self.image.digest, &folder, &interrupt);
+        let state = snapshots.ensure(program, &description, &self.image.digest, &folder, &interrupt);
         let start = Start { plugin: None, state: Some(state.expect("a saved state")) };
-        let mut guest = Qemu::start(&program, &description, start, &folder).expect("it starts");
+        let mut guest = Qemu::start(program, &description, start, &folder).expect("it starts");
         guest.wait_restored(&interrupt).expect("it is restored");
         let before = guest.cpu_time().expect("it is there");
         guest.send("go").expect("its port is open");
@@ -121,6 +130,13 @@ impl Bench {
 pub fn whole(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |cause| cause.source());
     std::iter::once(error.to_string()).chain(causes.map(ToString::to_string)).collect::<Vec<_>>().join(": ")
+}
+
+/// A QEMU that was found, if there is a plugin for it; else why not.
+fn usable(found: Result<Program, QemuError>) -> Result<Program, String> {
+    let qemu = found.map_err(|error| error.to_string())?;
+    plugin::find(qemu.interface()).map_err(|error| error.to_string())?;
+    Ok(qemu)
 }
 
 /// Whether a machine without the emulated host fails the tests.

@@ -16,12 +16,12 @@ use machine::marks::Mark;
 use machine::seat::Seat;
 use machine::uncore::Indexing;
 use machine::vcpu::{AccessSite, Block, Vcpu};
-use qemu_plugin_sys::{
-    qemu_plugin_get_hwaddr, qemu_plugin_hwaddr_is_io, qemu_plugin_hwaddr_phys_addr, qemu_plugin_mem_is_store,
-    qemu_plugin_mem_size_shift, qemu_plugin_meminfo_t,
-};
 
 use crate::dataflow::Special;
+use crate::qemu::{
+    MemoryInfo, qemu_plugin_get_hwaddr, qemu_plugin_hwaddr_is_io, qemu_plugin_hwaddr_phys_addr,
+    qemu_plugin_mem_is_store, qemu_plugin_mem_size_shift,
+};
 use crate::tlb::Translations;
 use crate::translation::SpecialSite;
 
@@ -172,7 +172,7 @@ pub(crate) unsafe extern "C" fn on_block(_vcpu: c_uint, block: *mut c_void) {
 /// `LAST_SAFE` is the last place in a line at which an access as wide as this instruction's ends in the same line.
 pub(crate) unsafe extern "C" fn on_load<const LAST_SAFE: u64>(
     _vcpu: c_uint,
-    info: qemu_plugin_meminfo_t,
+    info: MemoryInfo,
     address: u64,
     site: *mut c_void,
 ) {
@@ -186,7 +186,7 @@ pub(crate) unsafe extern "C" fn on_load<const LAST_SAFE: u64>(
 /// As [`on_load`].
 pub(crate) unsafe extern "C" fn on_store<const LAST_SAFE: u64>(
     _vcpu: c_uint,
-    info: qemu_plugin_meminfo_t,
+    info: MemoryInfo,
     address: u64,
     site: *mut c_void,
 ) {
@@ -200,7 +200,7 @@ pub(crate) unsafe extern "C" fn on_store<const LAST_SAFE: u64>(
 /// For an instruction that does both: two accesses of it call this.
 pub(crate) unsafe extern "C" fn on_load_or_store<const LAST_SAFE: u64>(
     vcpu: c_uint,
-    info: qemu_plugin_meminfo_t,
+    info: MemoryInfo,
     address: u64,
     site: *mut c_void,
 ) {
@@ -215,7 +215,7 @@ pub(crate) unsafe extern "C" fn on_load_or_store<const LAST_SAFE: u64>(
 }
 
 #[inline(never)]
-fn unusual(running: &mut Running, info: qemu_plugin_meminfo_t, address: u64, direction: Direction, site: *mut c_void) {
+fn unusual(running: &mut Running, info: MemoryInfo, address: u64, direction: Direction, site: *mut c_void) {
     if !running.vcpu.hits_first_level(address, direction) {
         access(running, info, address, direction, site);
     }
@@ -223,7 +223,7 @@ fn unusual(running: &mut Running, info: qemu_plugin_meminfo_t, address: u64, dir
 
 #[cold]
 #[inline(never)]
-fn access(running: &mut Running, info: qemu_plugin_meminfo_t, address: u64, direction: Direction, site: *mut c_void) {
+fn access(running: &mut Running, info: MemoryInfo, address: u64, direction: Direction, site: *mut c_void) {
     // SAFETY: translation gave QEMU a leaked `AccessSite`.
     let site = unsafe { &*site.cast::<AccessSite>() };
     // SAFETY: `info` is of the access this callback is about.
@@ -239,7 +239,7 @@ fn access(running: &mut Running, info: qemu_plugin_meminfo_t, address: u64, dire
 }
 
 /// The physical address behind a virtual one that was just accessed; `None` for a device's.
-fn physical(info: qemu_plugin_meminfo_t, address: u64) -> Option<u64> {
+fn physical(info: MemoryInfo, address: u64) -> Option<u64> {
     // SAFETY: within the callback of that access, as QEMU demands; what it answers is read at once.
     unsafe {
         let found = qemu_plugin_get_hwaddr(info, address);

@@ -13,65 +13,45 @@ use machine::seat::Seat;
 use machine::segment::{Segment, Slot};
 use machine::spec::{Cpu, Machine};
 use machine::vcpu::{AccessSite, Block};
-use qemu_plugin_sys::{
-    qemu_info_t, qemu_plugin_cb_flags, qemu_plugin_id_t, qemu_plugin_insn_data, qemu_plugin_insn_size,
-    qemu_plugin_mem_rw, qemu_plugin_register_atexit_cb, qemu_plugin_register_vcpu_init_cb,
-    qemu_plugin_register_vcpu_insn_exec_cb, qemu_plugin_register_vcpu_mem_cb, qemu_plugin_register_vcpu_tb_exec_cb,
-    qemu_plugin_register_vcpu_tb_trans_cb, qemu_plugin_tb, qemu_plugin_tb_get_insn, qemu_plugin_tb_n_insns,
-    qemu_plugin_tb_vaddr, qemu_plugin_vcpu_mem_cb_t,
-};
 
 use crate::arguments::{Arguments, parse};
 use crate::callbacks::{
     Addresses, Waiting, begin, on_block, on_load, on_load_or_store, on_special, on_store, refuse, running, stop,
     wait_for_begin,
 };
+use crate::qemu::{
+    Dialect, Id, Info, LOADS_AND_STORES, LONGEST_INSTRUCTION, NO_REGISTERS, OnAccess, TranslationBlock,
+    qemu_plugin_register_atexit_cb, qemu_plugin_register_vcpu_init_cb, qemu_plugin_register_vcpu_insn_exec_cb,
+    qemu_plugin_register_vcpu_mem_cb, qemu_plugin_register_vcpu_tb_exec_cb, qemu_plugin_register_vcpu_tb_trans_cb,
+    qemu_plugin_tb_get_insn, qemu_plugin_tb_n_insns, qemu_plugin_tb_vaddr,
+};
 use crate::report;
 use crate::translation::{Blocks, MemorySite, SpecialSite, Translated};
 
-/// The API this was built against, which QEMU compares with its own.
-#[unsafe(no_mangle)]
-#[expect(unreachable_pub, reason = "QEMU finds it by name")]
-pub static qemu_plugin_version: c_int = 1;
-
-const NO_REGS: qemu_plugin_cb_flags = qemu_plugin_cb_flags::QEMU_PLUGIN_CB_NO_REGS;
-/// QEMU 7.2 takes the finer filters wrongly (a load calls who asked for stores), so what an instruction does decides.
-const LOADS_AND_STORES: qemu_plugin_mem_rw = qemu_plugin_mem_rw::QEMU_PLUGIN_MEM_RW;
-
+static mut DIALECT: Option<Dialect> = None;
 static mut BLOCKS: Option<Blocks> = None;
 static mut REPORT: Option<(PathBuf, u32)> = None;
 
-/// Called once by QEMU; not 0 makes it give up.
+/// Loads the plugin; the answer is for QEMU, which gives up unless it is 0.
 ///
 /// # Safety
-/// By QEMU, with its own information and arguments.
-#[unsafe(no_mangle)]
-#[expect(unreachable_pub, reason = "QEMU finds it by name")]
-pub unsafe extern "C" fn qemu_plugin_install(
-    id: qemu_plugin_id_t,
-    info: *const qemu_info_t,
-    argc: c_int,
-    argv: *mut *mut c_char,
-) -> c_int {
+/// In QEMU's call of `qemu_plugin_install`, with what it passes, and a dialect that is this QEMU's.
+pub unsafe fn install(dialect: Dialect, id: Id, info: *const Info, argc: c_int, argv: *mut *mut c_char) -> c_int {
     // SAFETY: QEMU passes `argc` strings and its information, alive during the call.
     let (words, info) = unsafe {
         let words: Vec<_> = (0..argc as usize).map(|at| CStr::from_ptr(*argv.add(at)).to_string_lossy()).collect();
         (words, &*info)
     };
     let words: Vec<&str> = words.iter().map(AsRef::as_ref).collect();
-    let vcpus = if info.system_emulation {
-        // SAFETY: the union's only member is filled in under full-system emulation.
-        Some(unsafe { info.__bindgen_anon_1.system.max_vcpus })
-    } else {
-        None
-    };
+    let vcpus = info.system_emulation.then_some(info.most_vcpus);
     match parse(words).and_then(|arguments| prepare(&arguments, vcpus)) {
         Ok(()) => {
-            // SAFETY: the functions have the types that QEMU expects.
+            // SAFETY: nothing is translated yet, and the functions have the types that QEMU expects.
             unsafe {
-                qemu_plugin_register_vcpu_init_cb(id, Some(on_vcpu));
-                qemu_plugin_register_vcpu_tb_trans_cb(id, Some(on_translation));
-                qemu_plugin_register_atexit_cb(id, Some(on_exit), std::ptr::null_mut());
+                DIALECT = Some(dialect);
+                qemu_plugin_register_vcpu_init_cb(id, on_vcpu);
+                qemu_plugin_register_vcpu_tb_trans_cb(id, on_translation);
+                qemu_plugin_register_atexit_cb(id, on_exit, std::ptr::null_mut());
             }
             0
         }
@@ -122,24 +102,27 @@ fn alone(path: &Path) -> Result<Seat, String> {
     Ok(seat)
 }
 
-unsafe extern "C" fn on_vcpu(_id: qemu_plugin_id_t, vcpu: c_uint) {
+unsafe extern "C" fn on_vcpu(_id: Id, vcpu: c_uint) {
     if vcpu > 0 {
         // SAFETY: a thread is started by the one that runs, which waits for it meanwhile.
         unsafe { refuse("a second vCPU or thread was started, and only one can be followed; run it with one thread") };
     }
 }
 
-unsafe extern "C" fn on_translation(_id: qemu_plugin_id_t, tb: *mut qemu_plugin_tb) {
+unsafe extern "C" fn on_translation(_id: Id, tb: *mut TranslationBlock) {
     let blocks = &raw mut BLOCKS;
-    // SAFETY: QEMU translates under its own lock and keeps `tb` and its instructions during the call.
+    // SAFETY: QEMU translates under its own lock and keeps `tb` and its instructions during the call; the dialect was
+    // set before.
     unsafe {
+        let Some(Dialect { bytes_of, .. }) = DIALECT else { return };
         let count = qemu_plugin_tb_n_insns(tb);
-        let bytes: Vec<&[u8]> = (0..count)
-            .map(|at| {
-                let insn = qemu_plugin_tb_get_insn(tb, at);
-                std::slice::from_raw_parts(qemu_plugin_insn_data(insn).cast::<u8>(), qemu_plugin_insn_size(insn))
-            })
-            .collect();
+        let mut bytes = Vec::with_capacity(count);
+        for at in 0..count {
+            let mut instruction = [0; LONGEST_INSTRUCTION];
+            let size = bytes_of(qemu_plugin_tb_get_insn(tb, at), &mut instruction);
+            bytes.push((instruction, size));
+        }
+        let bytes: Vec<&[u8]> = bytes.iter().map(|(bytes, size)| &bytes[..*size]).collect();
         let blocks = (*blocks).get_or_insert_with(Blocks::default);
         instrument(tb, blocks.get(qemu_plugin_tb_vaddr(tb), &bytes));
     }
@@ -147,12 +130,12 @@ unsafe extern "C" fn on_translation(_id: qemu_plugin_id_t, tb: *mut qemu_plugin_
 
 /// The callback for an instruction: what can be told before it runs, its direction and width, need not be asked at
 /// every access.
-fn callback_for(site: &MemorySite) -> qemu_plugin_vcpu_mem_cb_t {
-    const fn by_direction<const LAST_SAFE: u64>(site: &MemorySite) -> qemu_plugin_vcpu_mem_cb_t {
+fn callback_for(site: &MemorySite) -> OnAccess {
+    const fn by_direction<const LAST_SAFE: u64>(site: &MemorySite) -> OnAccess {
         match (site.loads, site.stores) {
-            (true, false) => Some(on_load::<LAST_SAFE>),
-            (false, true) => Some(on_store::<LAST_SAFE>),
-            _ => Some(on_load_or_store::<LAST_SAFE>),
+            (true, false) => on_load::<LAST_SAFE>,
+            (false, true) => on_store::<LAST_SAFE>,
+            _ => on_load_or_store::<LAST_SAFE>,
         }
     }
     match site.bytes {
@@ -165,26 +148,26 @@ fn callback_for(site: &MemorySite) -> qemu_plugin_vcpu_mem_cb_t {
 
 /// # Safety
 /// While QEMU translates `tb`.
-unsafe fn instrument(tb: *mut qemu_plugin_tb, translated: &'static Translated) {
+unsafe fn instrument(tb: *mut TranslationBlock, translated: &'static Translated) {
     let pointer_to_block = std::ptr::from_ref::<Block>(&translated.block).cast_mut().cast::<c_void>();
     // SAFETY: as promised to us; all pointers are to leaked memory, and the callbacks only read it.
     unsafe {
-        qemu_plugin_register_vcpu_tb_exec_cb(tb, Some(on_block), NO_REGS, pointer_to_block);
+        qemu_plugin_register_vcpu_tb_exec_cb(tb, on_block, NO_REGISTERS, pointer_to_block);
         for site in &translated.sites {
             let insn = qemu_plugin_tb_get_insn(tb, site.access.instruction as usize);
             let data = std::ptr::from_ref::<AccessSite>(&site.access).cast_mut().cast::<c_void>();
             let callback = callback_for(site);
-            qemu_plugin_register_vcpu_mem_cb(insn, callback, NO_REGS, LOADS_AND_STORES, data);
+            qemu_plugin_register_vcpu_mem_cb(insn, callback, NO_REGISTERS, LOADS_AND_STORES, data);
         }
         for site in &translated.specials {
             let insn = qemu_plugin_tb_get_insn(tb, site.instruction as usize);
             let data = std::ptr::from_ref::<SpecialSite>(site).cast_mut().cast::<c_void>();
-            qemu_plugin_register_vcpu_insn_exec_cb(insn, Some(on_special), NO_REGS, data);
+            qemu_plugin_register_vcpu_insn_exec_cb(insn, on_special, NO_REGISTERS, data);
         }
     }
 }
 
-unsafe extern "C" fn on_exit(_id: qemu_plugin_id_t, _data: *mut c_void) {
+unsafe extern "C" fn on_exit(_id: Id, _data: *mut c_void) {
     let report = &raw mut REPORT;
     // SAFETY: the vCPU has ended.
     let (report, running) = unsafe { ((*report).take(), running()) };

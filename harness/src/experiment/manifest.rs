@@ -6,7 +6,6 @@ use std::time::SystemTime;
 use serde::Serialize;
 
 use super::description::Experiment;
-use crate::doctor::programs;
 use crate::provenance::{ThisMachine, revision, time_of};
 use crate::report::collected::Collected;
 use crate::testbed::TestBed;
@@ -60,7 +59,7 @@ impl<'a> Manifest<'a> {
             quanta: experiment.quanta,
             repeats: experiment.repeats,
             host: ThisMachine::look(),
-            qemu: image.and_then(|_| programs::version_of(programs::EMULATOR)),
+            qemu: bed.qemu().map(|program| format!("QEMU emulator version {}", program.version())),
             image_digest: image.map(|image| image.digest.as_str()),
             guest_kernel: image.map(|image| image.manifest.kernel_release.as_str()),
             machine: experiment.mix.machine.name(),

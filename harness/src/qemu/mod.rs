@@ -22,7 +22,7 @@ pub use description::{Description, Plugin};
 pub use folder::RunFolder;
 pub(crate) use process::end_of;
 pub use process::{Qemu, SavedState, Start};
-pub use program::Program;
+pub use program::{PluginInterface, Program};
 
 use crate::interrupt::Interrupted;
 

@@ -1,40 +1,74 @@
-//! The QEMU program: found, and of a version that fits the plugin.
+//! The QEMU program: found, and of a version that one of our plugins fits.
 
 use std::process::Command;
 
 use super::QemuError;
 
-/// QEMU 7.x has version 1 of the plugin interface, which is what our plugin is built for.
-const PLUGIN_MAJOR: u32 = 7;
 const NAME: &str = "qemu-system-x86_64";
-const REMEDY: &str = "install QEMU 7.x (Debian 12: apt install qemu-system-x86) or name it in PHASECAST_QEMU";
+const REMEDY: &str = "install QEMU 7.2 (Debian 12: apt install qemu-system-x86) or 10.0 (phasecast qemu install), or name \
+                      one in PHASECAST_QEMU";
+
+/// The version of QEMU's plugin interface. QEMU loads a plugin only if it was built for a version that it knows; 7.2
+/// knows 0 and 1, 10.0 knows 2 to 4.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PluginInterface {
+    /// Of QEMU 7.x.
+    V1,
+    /// Of QEMU 10.x: tells registers as well.
+    V4,
+}
+
+impl PluginInterface {
+    /// All that there are plugins for.
+    pub const ALL: [Self; 2] = [Self::V1, Self::V4];
+
+    /// Its number.
+    #[must_use]
+    pub const fn number(self) -> u32 {
+        match self {
+            Self::V1 => 1,
+            Self::V4 => 4,
+        }
+    }
+
+    const fn of_major(major: u32) -> Option<Self> {
+        match major {
+            7 => Some(Self::V1),
+            10 => Some(Self::V4),
+            _ => None,
+        }
+    }
+}
 
 /// A usable QEMU.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Program {
     path: String,
     version: String,
+    interface: PluginInterface,
 }
 
 impl Program {
     /// Finds QEMU: `$PHASECAST_QEMU`, else `qemu-system-x86_64` on the search path. Fails if it is missing or its plugin
-    /// interface is another than our plugin's.
+    /// interface is one that there is no plugin for.
     pub fn find() -> Result<Self, QemuError> {
         Self::at(std::env::var("PHASECAST_QEMU").unwrap_or_else(|_| NAME.to_owned()))
     }
 
-    fn at(path: String) -> Result<Self, QemuError> {
+    /// The QEMU at `path`, or of that name on the search path; fails as [`Program::find`].
+    pub fn at(path: impl Into<String>) -> Result<Self, QemuError> {
+        let path = path.into();
         let refuse = |problem: String| QemuError::Program { program: path.clone(), problem, remedy: REMEDY.to_owned() };
         let output = Command::new(&path).arg("--version").output().map_err(|error| refuse(error.to_string()))?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let first = text.lines().next().unwrap_or_default();
         let version =
             version_in(first).ok_or_else(|| refuse(format!("it calls itself {first:?}, which is no QEMU")))?;
-        if major(version) != Some(PLUGIN_MAJOR) {
-            return Err(refuse(format!("it is version {version}, whose plugin interface is not that of 7.x")));
-        }
+        let interface = major(version).and_then(PluginInterface::of_major).ok_or_else(|| {
+            refuse(format!("it is version {version}, and there are plugins for the interfaces of 7.x and 10.x"))
+        })?;
         let version = version.to_owned();
-        Ok(Self { path, version })
+        Ok(Self { path, version, interface })
     }
 
     /// What to execute.
@@ -47,6 +81,12 @@ impl Program {
     #[must_use]
     pub fn version(&self) -> &str {
         &self.version
+    }
+
+    /// Which plugin it can load.
+    #[must_use]
+    pub const fn interface(&self) -> PluginInterface {
+        self.interface
     }
 }
 
@@ -70,15 +110,22 @@ mod tests {
     }
 
     #[test]
+    fn the_major_version_decides_which_plugin_fits() {
+        assert_eq!(PluginInterface::of_major(7), Some(PluginInterface::V1));
+        assert_eq!(PluginInterface::of_major(10), Some(PluginInterface::V4));
+        assert_eq!(PluginInterface::of_major(8), None);
+    }
+
+    #[test]
     fn a_missing_qemu_is_an_error_that_names_the_package() {
-        let error = Program::at("/nonexistent/qemu".to_owned()).expect_err("not there");
+        let error = Program::at("/nonexistent/qemu").expect_err("not there");
         let text = error.to_string();
         assert!(text.contains("/nonexistent/qemu") && text.contains("apt install qemu-system-x86"), "{text}");
     }
 
     #[test]
     fn a_program_that_is_no_qemu_is_refused_with_what_it_calls_itself() {
-        let error = Program::at("/bin/echo".to_owned()).expect_err("not QEMU");
+        let error = Program::at("/bin/echo").expect_err("not QEMU");
         assert!(error.to_string().contains("which is no QEMU"), "{error}");
     }
 }

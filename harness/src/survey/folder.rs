@@ -18,7 +18,6 @@ use serde::{Deserialize, Serialize};
 use tempfile::Builder;
 
 use super::{Collected, FINDINGS, Kept, SurveyError, VERSION, report_again};
-use crate::doctor::programs;
 use crate::experiment::Surroundings;
 use crate::provenance::{ThisMachine, date_of, revision, time_of};
 use crate::testbed::TestBed;
@@ -335,7 +334,7 @@ impl<'a> Manifest<'a> {
             sittings: &folder.sittings,
             seconds_of_last_sitting: folder.began.elapsed().as_secs(),
             this_machine: ThisMachine::look(),
-            qemu: image.and_then(|_| programs::version_of(programs::EMULATOR)),
+            qemu: bed.qemu().map(|program| format!("QEMU emulator version {}", program.version())),
             guest_kernel: image.map(|image| image.manifest.kernel_release.as_str()),
         }
     }

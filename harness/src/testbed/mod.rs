@@ -20,6 +20,7 @@ use crate::image::{Cache, Image, ImageError};
 use crate::input::InputError;
 use crate::interrupt::Interrupt;
 use crate::mix::Mix;
+use crate::qemu::{Program, QemuError};
 
 /// A kind of host that a test bed launches guests on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum, serde::Serialize, serde::Deserialize)]
@@ -61,6 +62,9 @@ pub enum BedError {
     /// There is no image to boot.
     #[error("failed to prepare the guest image")]
     Image(#[from] ImageError),
+    /// There is no QEMU to run guests in.
+    #[error("failed to prepare the emulated host")]
+    Qemu(#[from] QemuError),
     /// The emulated host did not come up.
     #[error("failed to start the emulated host")]
     Emulated(#[from] LaunchError),
@@ -75,29 +79,42 @@ pub struct TestBed(Prepared);
 
 #[derive(Debug)]
 enum Prepared {
-    Emulated { image: Box<Image>, cache: PathBuf },
+    Emulated { image: Box<Image>, cache: PathBuf, qemu: Program },
     Simulated,
 }
 
 impl TestBed {
-    /// Prepares a bed: for the emulated host the guest image is made ready in `cache` (by default the user's), which
-    /// takes minutes the first time. `progress` hears what is being done.
+    /// Prepares a bed: for the emulated host QEMU is found and the guest image made ready in `cache` (by default the
+    /// user's), which takes minutes the first time. `progress` hears what is being done.
     pub fn prepare(
         kind: BedKind,
         cache: Option<&Path>,
         interrupt: &Interrupt,
         progress: &(dyn Fn(&str) + Sync),
     ) -> Result<Self, BedError> {
+        Self::prepare_with(kind, cache, None, interrupt, progress)
+    }
+
+    /// As [`TestBed::prepare`], with guests in this QEMU, if one is given.
+    pub fn prepare_with(
+        kind: BedKind,
+        cache: Option<&Path>,
+        qemu: Option<&Program>,
+        interrupt: &Interrupt,
+        progress: &(dyn Fn(&str) + Sync),
+    ) -> Result<Self, BedError> {
         if kind == BedKind::Simulated {
             return Ok(Self(Prepared::Simulated));
         }
+        // Asked first: without it minutes of work on an image would be lost.
+        let qemu = qemu.cloned().map_or_else(Program::find, Ok)?;
         let folder = match cache {
             Some(folder) => folder.to_owned(),
             None => Cache::default_folder()?,
         };
         let cache = Cache::open(folder)?;
         let image = Image::ensure(&cache, interrupt, &mut |line| progress(line))?;
-        Ok(Self(Prepared::Emulated { image: Box::new(image), cache: cache.folder().to_owned() }))
+        Ok(Self(Prepared::Emulated { image: Box::new(image), cache: cache.folder().to_owned(), qemu }))
     }
 
     /// The kind of its hosts.
@@ -118,6 +135,15 @@ impl TestBed {
         }
     }
 
+    /// What executes the guests, where anything does.
+    #[must_use]
+    pub fn qemu(&self) -> Option<&Program> {
+        match &self.0 {
+            Prepared::Emulated { qemu, .. } => Some(qemu),
+            Prepared::Simulated => None,
+        }
+    }
+
     /// Launches the guests of `mix`, each at the begin of its program; no time has passed for them yet. If a guest
     /// fails, its console log is kept in `consoles`, if given.
     pub fn launch(
@@ -128,10 +154,10 @@ impl TestBed {
         progress: &(dyn Fn(&str) + Sync),
     ) -> Result<Box<dyn Host>, BedError> {
         match &self.0 {
-            Prepared::Emulated { image, cache } => {
+            Prepared::Emulated { image, cache, qemu } => {
                 let guests = plans(mix);
                 let (machine, seed) = (&mix.machine, mix.seed);
-                let setup = Setup { machine, guests: &guests, image, cache, seed, consoles, progress };
+                let setup = Setup { machine, guests: &guests, qemu, image, cache, seed, consoles, progress };
                 let host = EmulatedHost::launch(&setup, interrupt);
                 Ok(Box::new(host.map_err(|error| in_file(error, &mix.file))?))
             }

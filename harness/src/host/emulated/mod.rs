@@ -49,6 +49,8 @@ pub struct Setup<'a> {
     pub machine: &'a Machine,
     /// The guests, in the order of their ids.
     pub guests: &'a [GuestPlan],
+    /// What executes them.
+    pub qemu: &'a Program,
     /// What they boot.
     pub image: &'a Image,
     /// The cache in which saved states are kept.
@@ -86,14 +88,13 @@ impl EmulatedHost {
     /// Checks the plan, restores every guest and brings each to its begin mark. No virtual time has passed then.
     pub fn launch(setup: &Setup<'_>, interrupt: &Interrupt) -> Result<Self, LaunchError> {
         check(setup.machine, setup.guests)?;
-        let program = Program::find()?;
-        let plugin = plugin::find()?;
+        let plugin = plugin::find(setup.qemu.interface())?;
         let run = RunFolder::create()?;
         let snapshots = Snapshots::open(setup.cache)?;
         let slots = u32::try_from(setup.guests.len()).expect("fewer guests than CPUs");
         let segment = Segment::create(setup.machine, slots, setup.seed)?;
         let restored = Restorer {
-            program: &program,
+            program: setup.qemu,
             plugin: &plugin,
             snapshots: &snapshots,
             image: setup.image,

@@ -1,0 +1,36 @@
+//! The plugin for QEMU 10.0, whose plugin interface has version 4. What it does is `phasecast_plugin`'s; this shared
+//! object says which version it speaks and how that one is asked for an instruction's bytes.
+
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+#![expect(unsafe_code, reason = "called by QEMU and calling it")]
+
+use std::ffi::{c_char, c_int, c_void};
+
+use phasecast_plugin::install;
+use phasecast_plugin::qemu::{Dialect, Id, Info, Instruction, LONGEST_INSTRUCTION};
+
+/// The version of the interface, which QEMU compares with its own.
+#[unsafe(no_mangle)]
+pub static qemu_plugin_version: c_int = 4;
+
+unsafe extern "C" {
+    fn qemu_plugin_insn_data(instruction: *const Instruction, bytes: *mut c_void, most: usize) -> usize;
+}
+
+/// # Safety
+/// While QEMU translates the instruction's block.
+unsafe fn bytes_of(instruction: *const Instruction, bytes: &mut [u8; LONGEST_INSTRUCTION]) -> usize {
+    // SAFETY: as promised to us; QEMU writes no more than it is given room for, and answers how much.
+    unsafe { qemu_plugin_insn_data(instruction, bytes.as_mut_ptr().cast(), bytes.len()) }
+}
+
+/// Called once by QEMU; not 0 makes it give up.
+///
+/// # Safety
+/// By QEMU, with its own information and arguments.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn qemu_plugin_install(id: Id, info: *const Info, argc: c_int, argv: *mut *mut c_char) -> c_int {
+    // SAFETY: all is passed on as QEMU gave it.
+    unsafe { install(Dialect { bytes_of }, id, info, argc, argv) }
+}
