@@ -11,6 +11,8 @@ use crate::spec::{CacheSpec, LINE_BYTES};
 const VALID: u64 = 1;
 const DIRTY: u64 = 2;
 const FLAG_BITS: u32 = 2;
+/// Of a line that was not accessed since [`FirstLevel::age`]. Addresses leave the top four bits of a word free.
+const AGED: u64 = 1 << 63;
 
 /// A line's name within one cache: its address divided by the line size, or anything else below 2^62.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -131,9 +133,15 @@ impl PrivateCache {
 
     /// Empties the cache; answers how many lines were dirty.
     pub fn clear(&mut self) -> u64 {
-        let dirty = self.words.iter().filter(|&&word| word & DIRTY != 0).count();
+        let dirty = self.dirty_lines();
         self.words.fill(0);
-        dirty as u64
+        dirty
+    }
+
+    /// How many lines are dirty.
+    #[must_use]
+    pub fn dirty_lines(&self) -> u64 {
+        self.words.iter().filter(|&&word| word & DIRTY != 0).count() as u64
     }
 }
 
@@ -204,6 +212,31 @@ impl FirstLevel {
         let dropped = push_front(&mut self.words[at..][..self.ways], line.word() | direction.flag());
         let victim = push_front(&mut self.physical[at..][..self.ways], physical_line);
         (dropped & DIRTY != 0).then_some(victim)
+    }
+
+    /// How many lines are dirty.
+    #[must_use]
+    pub fn dirty_lines(&self) -> u64 {
+        self.words.iter().filter(|&&word| word & DIRTY != 0).count() as u64
+    }
+
+    /// Makes the next access to each line be told: it is not found in the usual way, and [`FirstLevel::renew`] has to
+    /// be asked. Nothing else changes.
+    pub fn age(&mut self) {
+        for word in self.words.iter_mut().filter(|word| **word & VALID != 0) {
+            *word |= AGED;
+        }
+    }
+
+    /// Accesses `line` if it is there and was not accessed since [`FirstLevel::age`]; `false`, and nothing changes,
+    /// otherwise.
+    pub fn renew(&mut self, line: Line, direction: Direction) -> bool {
+        let at = ((line.0 & self.set_mask) as usize) << self.stride_bits;
+        let set = &mut self.words[at..][..self.ways];
+        let aged = |word: &u64| word & !DIRTY == line.word() | AGED;
+        let Some(way) = set.iter().position(aged) else { return false };
+        set[way] &= !AGED;
+        self.hit(line, direction)
     }
 
     /// Empties the cache and hands every dirty line's physical line to `written_out`.

@@ -90,6 +90,16 @@ impl Outputs {
         let changed = each.iter().fold(0, |changed, (register, _)| changed | 1 << register);
         Self { each, any, changed }
     }
+
+    /// The changed registers, each with what its value waits for.
+    pub(crate) fn each(&self) -> &[(u8, Dependences)] {
+        &self.each
+    }
+
+    /// Bit i: register i is changed.
+    pub(crate) const fn changed(&self) -> u64 {
+        self.changed
+    }
 }
 
 /// What the level that serves an access takes.
@@ -196,6 +206,29 @@ impl Pipeline {
         while self.window_full_at <= position {
             self.stall_on_oldest();
         }
+    }
+
+    /// Lets a core that is at `from` go on to `to`, or, if its clock comes to `deadline_ticks` before that, to the first
+    /// place where it has; answers where it is.
+    #[inline]
+    pub fn run_to(&mut self, from: u64, to: u64, deadline_ticks: u64) -> u64 {
+        while self.window_full_at <= to {
+            let full = self.window_full_at.max(from);
+            if self.clock(full) >= deadline_ticks {
+                return self.first_place_at(deadline_ticks).max(from);
+            }
+            self.stall_on_oldest();
+            if self.clock(full) >= deadline_ticks {
+                return full;
+            }
+        }
+        if self.clock(to) >= deadline_ticks { self.first_place_at(deadline_ticks).max(from) } else { to }
+    }
+
+    /// The first position at which the clock is at `ticks` or past it, if nothing stalls.
+    #[cold]
+    fn first_place_at(&self, ticks: u64) -> u64 {
+        ticks.saturating_sub(self.stall_ticks + self.offset_ticks).div_ceil(self.ticks_per_instruction)
     }
 
     fn stall_on_oldest(&mut self) {
@@ -334,7 +367,7 @@ impl Pipeline {
 
 /// The places of the bits that are set.
 #[inline(always)]
-fn bits(mut set: u64) -> impl Iterator<Item = usize> {
+pub(crate) fn bits(mut set: u64) -> impl Iterator<Item = usize> {
     std::iter::from_fn(move || {
         let place = set.trailing_zeros();
         set &= set.wrapping_sub(1);

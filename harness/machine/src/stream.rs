@@ -2,6 +2,9 @@
 //! recorder and its reader. Playing them on a machine is [`crate::replay`]'s business; how a stream is made complete
 //! by guests and kept is the harness's.
 
+mod ancestry;
+mod event;
+mod frames;
 mod recorder;
 
 use std::fmt;
@@ -10,9 +13,20 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::cache::Line;
+use crate::cache::{Direction, Line};
+use frames::Frames;
 
+pub use ancestry::LONGEST_WINDOW;
+pub(crate) use ancestry::{Ancestors, NAMES};
+pub(crate) use event::{Decoder, Event, Sums, Touch, What};
 pub use recorder::Recorder;
+pub(crate) use recorder::Server;
+
+/// Instructions after which the sums that references do not tell are recorded again; in between they are interpolated.
+const SUMS_INSTRUCTIONS: u64 = 100_000;
+
+/// Instructions between checkpoints, at which the caches can be taken to go cold.
+const CHECKPOINT_INSTRUCTIONS: u64 = 200_000;
 
 /// Why a stream could not be written or read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -45,9 +59,9 @@ pub struct Header {
 }
 
 impl Header {
-    /// Begins a stream in an empty file: the recorder appends to it.
-    pub fn write(&self, _file: &mut impl Write) -> Result<(), StreamError> {
-        Err(StreamError::new("write a stream's header", "this build cannot record streams"))
+    /// Begins a stream in an empty file; a [`Recorder`] appends to it.
+    pub fn write(&self, file: &mut impl Write) -> Result<(), StreamError> {
+        frames::write_header(file, self)
     }
 }
 
@@ -75,37 +89,35 @@ pub struct Reference {
     pub phase: Option<u8>,
 }
 
-/// A complete recorded stream.
+/// A complete recorded stream. Its events stay in the file and are read a block at a time.
 #[derive(Debug)]
 pub struct Stream {
-    header: Header,
-    instructions: u64,
-    references: u64,
     path: PathBuf,
+    frames: Frames,
 }
 
 impl Stream {
     /// Opens a stream and verifies every byte of it.
     pub fn open(path: &Path) -> Result<Self, StreamError> {
-        Err(StreamError::new(format!("open the stream {}", path.display()), "this build cannot read streams"))
+        Ok(Self { path: path.to_owned(), frames: Frames::open(path)? })
     }
 
     /// What it is of.
     #[must_use]
     pub const fn header(&self) -> &Header {
-        &self.header
+        &self.frames.header
     }
 
     /// Instructions it covers, from the begin mark.
     #[must_use]
     pub const fn instructions(&self) -> u64 {
-        self.instructions
+        self.frames.totals.instructions
     }
 
     /// References to the LLC in it, prefetches included.
     #[must_use]
     pub const fn references(&self) -> u64 {
-        self.references
+        self.frames.totals.references
     }
 
     /// Where it lies.
@@ -114,8 +126,64 @@ impl Stream {
         &self.path
     }
 
-    /// Its references in order.
-    pub fn each_reference(&self, _visit: impl FnMut(Reference)) -> Result<(), StreamError> {
-        Err(StreamError::new(format!("read the stream {}", self.path.display()), "this build cannot read streams"))
+    /// Shows its references to `visit` in order.
+    pub fn each_reference(&self, mut visit: impl FnMut(Reference)) -> Result<(), StreamError> {
+        let mut cursor = Cursor::new();
+        let mut phase = None;
+        while let Some(Event { position, what, .. }) = cursor.next(self)? {
+            let (kind, line) = match what {
+                What::Reference(Direction::Read, line) => (ReferenceKind::Load, line),
+                What::Reference(Direction::Write, line) => (ReferenceKind::Store, line),
+                What::Prefetch(line) => (ReferenceKind::Prefetch, line),
+                What::Phase(begun) => {
+                    phase = Some(begun);
+                    continue;
+                }
+                What::EndOfTruth => {
+                    phase = None;
+                    continue;
+                }
+                _ => continue,
+            };
+            visit(Reference { position, line, kind, phase });
+        }
+        Ok(())
+    }
+}
+
+/// A place in a stream.
+#[derive(Debug, Clone)]
+pub(crate) struct Cursor {
+    next_block: usize,
+    block: Vec<u8>,
+    decoder: Decoder,
+}
+
+impl Cursor {
+    pub(crate) fn new() -> Self {
+        Self { next_block: 0, block: Vec::new(), decoder: Decoder::new(0) }
+    }
+
+    /// The next event; `None` at the stream's end.
+    #[inline(always)]
+    pub(crate) fn next(&mut self, stream: &Stream) -> Result<Option<Event>, StreamError> {
+        loop {
+            if let Some(event) = self.decoder.next(&self.block) {
+                return Ok(Some(event));
+            }
+            if !self.read_block(stream)? {
+                return Ok(None);
+            }
+        }
+    }
+
+    #[cold]
+    fn read_block(&mut self, stream: &Stream) -> Result<bool, StreamError> {
+        let Some(&place) = stream.frames.blocks.get(self.next_block) else { return Ok(false) };
+        let failed = |error| StreamError::new(format!("read the stream {}", stream.path.display()), error);
+        stream.frames.read(place, &mut self.block).map_err(failed)?;
+        self.decoder = Decoder::new(place.first_position);
+        self.next_block += 1;
+        Ok(true)
     }
 }

@@ -18,6 +18,7 @@ use crate::pipeline::{Dependences, Outputs, Pipeline, Service, TICKS_PER_CYCLE, 
 use crate::prefetch::Streamer;
 use crate::seat::Turn;
 use crate::spec::{LINE_BYTES, Machine};
+use crate::stream::{Recorder, Server, StreamError, Sums};
 use crate::uncore::{Indexing, Uncore, UncoreCounts};
 
 /// The last place in a line at which any access ends in the same line: QEMU makes none wider than 8 bytes.
@@ -70,6 +71,7 @@ pub struct Vcpu {
     phase: usize,
     phase_began: u64,
     phase_instructions: [u64; PHASES + 1],
+    recorder: Option<Box<Recorder>>,
 }
 
 impl Vcpu {
@@ -98,6 +100,7 @@ impl Vcpu {
             phase: PHASES,
             phase_began: 0,
             phase_instructions: [0; PHASES + 1],
+            recorder: None,
         };
         vcpu.pipeline.skip(joined_ticks);
         vcpu.enter(turn);
@@ -111,6 +114,9 @@ impl Vcpu {
         self.epoch_end_ticks = turn.epoch_end_cycles * TICKS_PER_CYCLE;
         if turn.generation != self.generation {
             self.generation = turn.generation;
+            if let Some(recorder) = &mut self.recorder {
+                recorder.fail("the vCPU was moved, and a stream is of a vCPU that stays where it is");
+            }
             let mut dirty = 0;
             self.l1.flush(|_| dirty += 1);
             dirty += self.l2.as_mut().map_or(0, PrivateCache::clear);
@@ -121,6 +127,25 @@ impl Vcpu {
             self.uncore.forget_prefetches();
         }
         self.next_event = self.pipeline.next_event(self.epoch_end_ticks);
+    }
+
+    /// Records from here on; to be called before the first block.
+    pub fn record(&mut self, recorder: Recorder) {
+        self.recorder = Some(Box::new(recorder));
+        self.next_event = 0;
+    }
+
+    /// Why what is recorded cannot be used, if so.
+    #[must_use]
+    pub fn recording_error(&self) -> Option<&StreamError> {
+        self.recorder.as_ref().and_then(|recorder| recorder.error())
+    }
+
+    /// Ends the recording, between two turns. Without it the stream is refused by its reader. `None` if nothing is
+    /// recorded.
+    pub fn finish_recording(&mut self) -> Option<Result<(), StreamError>> {
+        let recorder = self.recorder.take()?;
+        Some(recorder.finish(self.position, self.sums()))
     }
 
     /// The current block is over. `true` if [`Vcpu::event`] must be asked before the next begins.
@@ -137,7 +162,35 @@ impl Vcpu {
     pub fn event(&mut self) -> bool {
         self.pipeline.end_block(self.position, &self.block.outputs);
         self.next_event = self.pipeline.next_event(self.epoch_end_ticks);
+        if self.recorder.is_some() {
+            self.keep_recording();
+        }
         self.pipeline.clock(self.position) >= self.epoch_end_ticks
+    }
+
+    #[cold]
+    fn keep_recording(&mut self) {
+        let sums = self.sums();
+        let Some(recorder) = &mut self.recorder else { return };
+        recorder.end_of_block(self.position, &self.block.outputs);
+        if recorder.wants_sums(self.position) {
+            recorder.sums(self.position, sums);
+        }
+        if recorder.wants_checkpoint(self.position) {
+            let dirty_lines = self.l1.dirty_lines() + self.l2.as_ref().map_or(0, PrivateCache::dirty_lines);
+            recorder.checkpoint(self.position, dirty_lines);
+            self.l1.age();
+        }
+        self.next_event = self.next_event.min(recorder.next_event());
+    }
+
+    fn sums(&self) -> Sums {
+        Sums {
+            kernel_instructions: self.kernel_instructions,
+            loads: self.loads,
+            stores: self.stores,
+            l1_misses: self.l1_misses,
+        }
     }
 
     /// Begins a block.
@@ -204,6 +257,10 @@ impl Vcpu {
         let _ = self.finish_block();
         self.block = &NO_BLOCK;
         self.pipeline.end_block(self.position, &Outputs::NONE);
+        let sums = self.sums();
+        if let Some(recorder) = &mut self.recorder {
+            recorder.halt(self.position, sums);
+        }
         let idle = self.epoch_end_ticks.saturating_sub(self.pipeline.clock(self.position));
         self.idle_ticks += idle;
         self.pipeline.skip(idle);
@@ -223,6 +280,9 @@ impl Vcpu {
         let here = self.position + u64::from(instruction.min(self.block.instructions));
         self.phase_instructions[self.phase] += here - self.phase_began;
         self.phase_began = here;
+        if let Some(recorder) = &mut self.recorder {
+            recorder.mark(here, mark);
+        }
         match mark {
             Mark::Phase(phase) => self.phase = usize::from(phase),
             Mark::EndOfTruth => self.phase = PHASES,
@@ -282,17 +342,27 @@ impl Vcpu {
     ) -> bool {
         // What is no memory is a device's: not cached, not timed.
         let Some(physical) = translate(address).map(Line::of) else { return false };
+        let position = self.position + u64::from(site.instruction);
+        if let Some(recorder) = &mut self.recorder
+            && self.l1.renew(line, direction)
+        {
+            recorder.touch(position, direction, site, physical);
+            self.next_event = 0;
+            return false;
+        }
         if let Some(victim) = self.l1.fill(line, physical, direction) {
             self.written_out_of_l1(victim, llc);
         }
-        let position = self.position + u64::from(site.instruction);
-        let service = self.fetch(physical, llc);
+        let (service, server) = self.fetch(physical, llc);
         let flight = match direction {
             Direction::Read => self.pipeline.load(position, site.load_slot, site.address, service),
             Direction::Write => self.pipeline.store(position, site.address, service),
         };
         if service.from_memory {
             self.uncore.overlap(flight);
+        }
+        if let Some(recorder) = &mut self.recorder {
+            recorder.access(position, direction, site, physical, server);
         }
         self.fetch_ahead(physical, flight.issue_ticks, llc);
         // Somebody may wait for this, or time may have passed: the next block's start will see.
@@ -301,18 +371,20 @@ impl Vcpu {
     }
 
     /// Finds a line past the L1, for a load or a store.
-    fn fetch(&mut self, line: Line, llc: &mut [u64]) -> Service {
+    fn fetch(&mut self, line: Line, llc: &mut [u64]) -> (Service, Server) {
         if let Some(l2) = &mut self.l2 {
             match l2.access(line, Direction::Read) {
                 Outcome::Hit => {
-                    let arrives_ticks = self.uncore.arrival(line).unwrap_or_default();
-                    return Service { arrives_ticks, ..Service::by_cache(self.l2_ticks) };
+                    let arrives_ticks = self.uncore.arrival(line);
+                    let server = Server::Private { prefetched: arrives_ticks.is_some() };
+                    let arrives_ticks = arrives_ticks.unwrap_or_default();
+                    return (Service { arrives_ticks, ..Service::by_cache(self.l2_ticks) }, server);
                 }
-                Outcome::Miss { dirty_victim: Some(victim) } => self.uncore.written_out(victim, llc),
+                Outcome::Miss { dirty_victim: Some(victim) } => self.written_out_of_l2(victim, llc),
                 Outcome::Miss { dirty_victim: None } => {}
             }
         }
-        self.uncore.reference(line, llc)
+        (self.uncore.reference(line, llc), Server::Shared)
     }
 
     /// Lets the prefetcher know of an access past the L1, which left the core at `now_ticks`, and brings what it wants
@@ -324,7 +396,13 @@ impl Vcpu {
                 continue;
             }
             if let Outcome::Miss { dirty_victim: Some(victim) } = l2.access(ahead, Direction::Read) {
+                if let Some(recorder) = &mut self.recorder {
+                    recorder.written_out(self.position, victim);
+                }
                 self.uncore.written_out(victim, llc);
+            }
+            if let Some(recorder) = &mut self.recorder {
+                recorder.prefetch(self.position, ahead);
             }
             self.uncore.prefetch(ahead, now_ticks, llc);
         }
@@ -332,12 +410,19 @@ impl Vcpu {
 
     fn written_out_of_l1(&mut self, line: Line, llc: &mut [u64]) {
         match &mut self.l2 {
-            None => self.uncore.written_out(line, llc),
+            None => self.written_out_of_l2(line, llc),
             Some(l2) => {
                 if let Outcome::Miss { dirty_victim: Some(victim) } = l2.access(line, Direction::Write) {
-                    self.uncore.written_out(victim, llc);
+                    self.written_out_of_l2(victim, llc);
                 }
             }
         }
+    }
+
+    fn written_out_of_l2(&mut self, line: Line, llc: &mut [u64]) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.written_out(self.position, line);
+        }
+        self.uncore.written_out(line, llc);
     }
 }

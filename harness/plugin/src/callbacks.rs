@@ -9,11 +9,13 @@
 #![expect(unsafe_code, reason = "called by QEMU, with pointers that QEMU was given")]
 
 use std::ffi::{c_uint, c_void};
+use std::fs::File;
 
 use machine::cache::Direction;
 use machine::idle::Idleness;
 use machine::marks::Mark;
 use machine::seat::Seat;
+use machine::stream::Recorder;
 use machine::uncore::Indexing;
 use machine::vcpu::{AccessSite, Block, Vcpu};
 
@@ -47,6 +49,8 @@ pub(crate) enum Addresses {
 pub(crate) struct Waiting {
     pub(crate) seat: Seat,
     pub(crate) addresses: Addresses,
+    /// Where its stream is recorded to, if it is.
+    pub(crate) stream: Option<File>,
 }
 
 static mut RUNNING: *mut Running = std::ptr::null_mut();
@@ -79,13 +83,16 @@ pub(crate) unsafe fn begin() {
     let waiting = &raw mut WAITING;
     // SAFETY: as promised to us.
     let waiting = unsafe { (*waiting).take() };
-    let Some(Waiting { mut seat, addresses }) = waiting else { return };
+    let Some(Waiting { mut seat, addresses, stream }) = waiting else { return };
     let Some(turn) = seat.join() else { return };
     let indexing = match addresses {
         Addresses::Translated => Indexing::Coloured,
         Addresses::Virtual => Indexing::Plain,
     };
-    let vcpu = Vcpu::new(seat.machine(), seat.slot().0, seat.seed(), indexing, turn);
+    let mut vcpu = Vcpu::new(seat.machine(), seat.slot().0, seat.seed(), indexing, turn);
+    if let Some(file) = stream {
+        vcpu.record(Recorder::new(file, seat.machine()));
+    }
     let idleness = Idleness::new(seat.machine());
     let translations = Translations::new();
     let running = Box::leak(Box::new(Running { vcpu, seat, addresses, idleness, translations }));
@@ -125,12 +132,20 @@ pub(crate) unsafe fn refuse(message: &str) {
 #[cold]
 fn pass_turn(running: &mut Running) -> bool {
     let Running { vcpu, seat, .. } = running;
+    if let Some(error) = vcpu.recording_error() {
+        seat.fail(&error.to_string());
+    }
     let lines = vcpu.take_lines_moved();
     let turn = seat.pass(vcpu.counters(), &vcpu.phase_instructions(), lines);
     match turn {
         Some(turn) => vcpu.enter(turn),
-        // SAFETY: on the vCPU's thread; callers return at once.
-        None => unsafe { stop() },
+        None => {
+            if let Some(Err(error)) = vcpu.finish_recording() {
+                eprintln!("phasecast plugin: {error}");
+            }
+            // SAFETY: on the vCPU's thread; callers return at once.
+            unsafe { stop() }
+        }
     }
     turn.is_some()
 }

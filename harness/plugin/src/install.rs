@@ -64,7 +64,7 @@ pub unsafe fn install(dialect: Dialect, id: Id, info: *const Info, argc: c_int, 
 
 fn prepare(arguments: &Arguments, vcpus: Option<c_int>) -> Result<(), String> {
     match arguments {
-        Arguments::Shared { segment_fd, slot } => {
+        Arguments::Shared { segment_fd, slot, stream_fd } => {
             // SAFETY: the harness passed this descriptor for us alone.
             let file = unsafe { File::from_raw_fd(*segment_fd) };
             let seat = Seat::attach(file, *slot).map_err(|error| error.to_string())?;
@@ -75,14 +75,16 @@ fn prepare(arguments: &Arguments, vcpus: Option<c_int>) -> Result<(), String> {
                 seat.fail(&problem);
                 return Err(problem);
             }
+            // SAFETY: as for the segment.
+            let stream = stream_fd.map(|fd| unsafe { File::from_raw_fd(fd) });
             // SAFETY: no vCPU runs yet.
-            unsafe { wait_for_begin(Waiting { seat, addresses: Addresses::Translated }) };
+            unsafe { wait_for_begin(Waiting { seat, addresses: Addresses::Translated, stream }) };
         }
         Arguments::Alone { machine, report } => {
             // SAFETY: no vCPU runs yet.
             unsafe {
                 REPORT = Some((report.clone(), std::process::id()));
-                wait_for_begin(Waiting { seat: alone(machine)?, addresses: Addresses::Virtual });
+                wait_for_begin(Waiting { seat: alone(machine)?, addresses: Addresses::Virtual, stream: None });
                 begin();
             }
         }

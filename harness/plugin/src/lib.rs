@@ -6,7 +6,8 @@
 //! in common. So this crate is a library ([`install`]) and two shared objects are built from it, `api1` for 7.2 and
 //! `api4` for 10.0, which differ in what [`qemu::Dialect`] holds. Two ways to load either:
 //!
-//! - full-system: `-plugin file=libphasecast_plugin_api1.so,segment-fd=N,slot=K`. Nothing is counted until the guest
+//! - full-system: `-plugin file=libphasecast_plugin_api1.so,segment-fd=N,slot=K`, with `stream-fd=M` as well if the
+//!   guest's references to the LLC are to be recorded into a file. Nothing is counted until the guest
 //!   executes the begin mark; from then on virtual time passes as the harness grants it.
 //! - linux-user: `-plugin libphasecast_plugin_api1.so,machine=FILE.toml,report=FILE.json`. One program alone on the first
 //!   CPU of the machine, counted from its first instruction, LLC sets chosen by virtual address; the report is written
