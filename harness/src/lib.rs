@@ -15,6 +15,8 @@ pub mod image;
 
 pub mod host;
 
+pub mod emulators;
+
 pub mod doctor;
 
 pub mod journal;

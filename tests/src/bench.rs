@@ -8,12 +8,13 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use harness::emulators::{self, ChoiceError};
 use harness::host::emulated::{EmulatedHost, GuestPlan, LaunchError, Setup, description, plugin};
 use harness::host::{Host, Observation};
 use harness::image::{Cache, Image};
 use harness::interrupt::Interrupt;
 use harness::qemu::snapshot::Snapshots;
-use harness::qemu::{Program, Qemu, QemuError, RunFolder, Start};
+use harness::qemu::{Program, Qemu, RunFolder, Start};
 use machine::spec::{Cpu, Machine};
 use predictor::counters::{Event, Sample};
 use workloads::catalogue::{Catalogue, Launch};
@@ -43,7 +44,8 @@ impl Bench {
     /// If the host is required and absent, or if the image cannot be built.
     #[must_use]
     pub fn take() -> Option<Self> {
-        let qemu = match usable(Program::find()) {
+        let cache = Cache::open(cache_folder()).expect("a folder for images");
+        let qemu = match usable(emulators::choose(None, cache.folder())) {
             Ok(qemu) => qemu,
             Err(reason) => {
                 assert!(!required(), "REQUIRE_HOSTS names emulated: {reason}");
@@ -51,11 +53,10 @@ impl Bench {
                 return None;
             }
         };
-        Some(Self::with(qemu))
+        Some(Self::with(cache, qemu))
     }
 
-    fn with(qemu: Program) -> Self {
-        let cache = Cache::open(cache_folder()).expect("a folder for images");
+    fn with(cache: Cache, qemu: Program) -> Self {
         let turn = std::env::var_os(TAKEN).is_none().then(|| {
             let turn = File::create(cache.folder().join("tests.lock")).expect("a lock file");
             turn.lock().expect("this test's turn");
@@ -133,8 +134,8 @@ pub fn whole(error: &dyn std::error::Error) -> String {
 }
 
 /// A QEMU that was found, if there is a plugin for it; else why not.
-fn usable(found: Result<Program, QemuError>) -> Result<Program, String> {
-    let qemu = found.map_err(|error| error.to_string())?;
+fn usable(found: Result<Program, ChoiceError>) -> Result<Program, String> {
+    let qemu = found.map_err(|error| whole(&error))?;
     plugin::find(qemu.interface()).map_err(|error| error.to_string())?;
     Ok(qemu)
 }

@@ -127,6 +127,7 @@ fn an_interrupted_experiment_keeps_readable_journals_in_a_folder_called_partial(
     let around = Surroundings {
         results: out.path(),
         cache: None,
+        qemu: None,
         command: &[],
         interrupt: &interrupt,
         progress: &Progress::silent(),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use harness::image::{Cache, Image, ImageError};
 use harness::interrupt::Interrupt;
-use harness::qemu::{Accelerator, Description, Program, Qemu, RunFolder, Start};
+use harness::qemu::{Accelerator, Description, Qemu, RunFolder, Start};
 use tests::bench::Bench;
 use workloads::catalogue::Catalogue;
 use workloads::launch::encode_argv;
@@ -84,8 +84,8 @@ fn boot(bench: &Bench, argv: &[String]) -> Vec<String> {
     };
     let interrupt = Interrupt::default();
     let folder = RunFolder::create().expect("a folder");
-    let program = Program::find().expect("QEMU");
-    let mut guest = Qemu::start(&program, &description, Start::default(), &folder).expect("a guest");
+    let program = &bench.qemu;
+    let mut guest = Qemu::start(program, &description, Start::default(), &folder).expect("a guest");
     let mut lines = Vec::new();
     loop {
         let line = guest.wait_line("hear from", PATIENCE, &interrupt).expect("a line");

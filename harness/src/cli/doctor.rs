@@ -20,7 +20,7 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: &Args, _interrupt: &Interrupt) -> anyhow::Result<()> {
-    let report = doctor::examine(&Roots::default(), kernel_of_an_image().as_deref());
+    let report = doctor::examine(&Roots::default(), existing_cache().as_deref(), kernel_of_an_image().as_deref());
     let text = if args.json { format!("{}\n", serde_json::to_string_pretty(&report)?) } else { report.to_string() };
     match std::io::stdout().write_all(text.as_bytes()) {
         // Whoever read it has seen enough, as `head` has.
@@ -31,8 +31,11 @@ pub fn run(args: &Args, _interrupt: &Interrupt) -> anyhow::Result<()> {
 
 /// The kernel of an image that was built before, for the probe boot.
 fn kernel_of_an_image() -> Option<PathBuf> {
-    // An empty cache is not made just to look into it.
-    let folder = Cache::default_folder().ok().filter(|folder| folder.is_dir())?;
-    let images = Cache::open(folder).ok()?.images().ok()?;
+    let images = Cache::open(existing_cache()?).ok()?.images().ok()?;
     images.into_iter().flatten().next().map(|image| image.kernel)
+}
+
+/// The user's cache; an empty one is not made just to look into it.
+fn existing_cache() -> Option<PathBuf> {
+    Cache::default_folder().ok().filter(|folder| folder.is_dir())
 }

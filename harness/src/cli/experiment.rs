@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use workloads::catalogue::Catalogue;
 
 use crate::cli::print;
+use crate::cli::qemu::QemuArg;
 use crate::experiment::description::{Experiment, Overrides};
 use crate::experiment::progress::Progress;
 use crate::experiment::{self, ExperimentError, SUMMARY, Surroundings};
@@ -50,6 +51,8 @@ struct RunArgs {
     /// Cache of guest images and saved states, in place of the user's
     #[arg(long, value_name = "DIR")]
     cache: Option<PathBuf>,
+    #[command(flatten)]
+    qemu: QemuArg,
     /// Print where the results are and their scores as JSON
     #[arg(long)]
     json: bool,
@@ -79,9 +82,11 @@ fn run_experiment(args: &RunArgs, interrupt: &Interrupt) -> anyhow::Result<()> {
     let described = Experiment::read(&args.experiment, &Catalogue::builtin(), overrides)?;
     let command: Vec<String> = std::env::args().collect();
     let progress = Progress::on_standard_error();
+    let qemu = args.qemu.chosen(args.cache.as_deref())?;
     let around = Surroundings {
         results: &args.out,
         cache: args.cache.as_deref(),
+        qemu: qemu.as_ref(),
         command: &command,
         interrupt,
         progress: &progress,

@@ -5,6 +5,7 @@
 pub mod doctor;
 pub mod experiment;
 pub mod image;
+pub mod qemu;
 pub mod record;
 pub mod survey;
 pub mod train;
@@ -32,6 +33,8 @@ enum Command {
     Doctor(doctor::Args),
     /// Build the guest image, or show what is in it.
     Image(image::Args),
+    /// Install a second QEMU, or list those that can be used.
+    Qemu(qemu::Args),
     /// Run a mix of guests and keep their samples as a trace.
     Record(record::Args),
     /// Learn phases and their sequence from traces.
@@ -51,6 +54,7 @@ pub fn main() -> ExitCode {
         match &arguments.command {
             Command::Doctor(args) => doctor::run(args, interrupt),
             Command::Image(args) => image::run(args, interrupt),
+            Command::Qemu(args) => qemu::run(args, interrupt),
             Command::Record(args) => record::run(args, interrupt),
             Command::Train(args) => train::run(args, interrupt),
             Command::Experiment(args) => experiment::run(args, interrupt),

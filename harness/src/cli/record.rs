@@ -12,6 +12,7 @@ use predictor::policy::{Policy, PolicyKind};
 use serde::Serialize;
 use workloads::catalogue::Catalogue;
 
+use crate::cli::qemu::QemuArg;
 use crate::cli::{print, refuse_overwriting};
 use crate::control::{self, RunLength};
 use crate::host::{GuestEvent, Host};
@@ -59,6 +60,8 @@ pub struct Args {
     /// ~/.cache/phasecast].
     #[arg(long, value_name = "DIR")]
     cache: Option<PathBuf>,
+    #[command(flatten)]
+    qemu: QemuArg,
     /// Print the summary as JSON.
     #[arg(long)]
     json: bool,
@@ -78,7 +81,8 @@ pub fn run(args: &Args, interrupt: &Interrupt) -> anyhow::Result<()> {
 
     let bar = progress_bar(args.quanta);
     let tell = |line: &str| bar.set_message(line.to_owned());
-    let bed = TestBed::prepare(args.host, args.cache.as_deref(), interrupt, &tell)?;
+    let qemu = args.qemu.chosen(args.cache.as_deref())?;
+    let bed = TestBed::prepare_with(args.host, args.cache.as_deref(), qemu.as_ref(), interrupt, &tell)?;
     let mut host = bed.launch(&mix, None, interrupt, &tell)?;
     bar.set_message("recording");
 

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::cli::print;
+use crate::cli::qemu::QemuArg;
 use crate::experiment::Surroundings;
 use crate::experiment::progress::Progress;
 use crate::interrupt::Interrupt;
@@ -49,6 +50,8 @@ struct Common {
     /// Cache of guest images and saved states, in place of the user's
     #[arg(long, value_name = "DIR")]
     cache: Option<PathBuf>,
+    #[command(flatten)]
+    qemu: QemuArg,
     /// Print where the results are, and what was found, as JSON
     #[arg(long)]
     json: bool,
@@ -122,7 +125,9 @@ impl Common {
         let command: Vec<String> = std::env::args().collect();
         let progress = Progress::on_standard_error();
         let cache = self.cache.as_deref();
-        survey(&Surroundings { results: &self.out, cache, command: &command, interrupt, progress: &progress })
+        let qemu = self.qemu.chosen(cache)?;
+        let qemu = qemu.as_ref();
+        survey(&Surroundings { results: &self.out, cache, qemu, command: &command, interrupt, progress: &progress })
             .map_err(plainly)
     }
 }

@@ -17,6 +17,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use crate::emulators;
+
 /// How well something works on this machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -93,11 +95,12 @@ impl Default for Roots {
     }
 }
 
-/// Looks at this machine. With a `kernel` (of the guest image), hardware KVM is tried out by booting it.
+/// Looks at this machine, and at the QEMUs installed in `cache`. With a `kernel` (of the guest image), hardware KVM is
+/// tried out by booting it.
 #[must_use]
-pub fn examine(roots: &Roots, kernel: Option<&Path>) -> Report {
+pub fn examine(roots: &Roots, cache: Option<&Path>, kernel: Option<&Path>) -> Report {
     let mut checks = vec![virtualisation::check(kernel)];
-    checks.extend(programs::checks());
+    checks.extend(programs::checks(&emulators::all(cache)));
     checks.extend(counters::checks(&roots.proc));
     checks.push(llc_domains::check(&roots.sys));
     checks.push(resctrl::check(roots));

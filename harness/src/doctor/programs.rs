@@ -1,8 +1,8 @@
-//! The programs a run calls: QEMU with the plugin API our plugin is built for, and the tools that build the guest image.
-
-use std::process::Command;
+//! The programs a run calls: QEMU with a plugin interface that we have a plugin for, and the tools that build the guest
+//! image.
 
 use super::{Check, State};
+use crate::emulators::{Emulator, Origin};
 
 /// The name of the check of QEMU.
 pub const QEMU: &str = "QEMU";
@@ -10,42 +10,42 @@ pub const QEMU: &str = "QEMU";
 /// The name of the check of the tools that build the guest image.
 pub const IMAGE_TOOLS: &str = "image tools";
 
-/// The program that runs emulated guests.
-pub const EMULATOR: &str = "qemu-system-x86_64";
-
-/// QEMU's major version whose plugin API (version 1) the plugin is built for.
-const MAJOR: u32 = 7;
-
 /// Each program that `phasecast image build` calls, with the Debian package it comes from.
 const TOOLS: [(&str, &str); 3] = [("apt-get", "apt"), ("dpkg", "dpkg"), ("mke2fs", "e2fsprogs")];
 
-/// Looks for the programs in PATH.
+/// Looks for the image tools in PATH, and at the QEMUs that were found.
 #[must_use]
-pub fn checks() -> Vec<Check> {
-    vec![qemu(version_of(EMULATOR).as_deref()), image_tools(is_there)]
+pub fn checks(emulators: &[Emulator]) -> Vec<Check> {
+    vec![qemu(emulators), image_tools(is_there)]
 }
 
-/// The first line that `program --version` prints; `None` where it cannot be run.
-#[must_use]
-pub fn version_of(program: &str) -> Option<String> {
-    let output = Command::new(program).arg("--version").output().ok().filter(|output| output.status.success())?;
-    String::from_utf8_lossy(&output.stdout).lines().next().map(str::to_owned)
+/// One line for all: the first is the one that is used where none is named.
+fn qemu(emulators: &[Emulator]) -> Check {
+    let usable = |emulator: &&Emulator| emulator.problem.is_none();
+    let found: Vec<String> = emulators.iter().map(described).collect();
+    let found = if found.is_empty() { "none".to_owned() } else { found.join("; ") };
+    let meaning = "the emulated host runs its guests in QEMU 7.2 or 10.0, each with its own plugin";
+    let install = "apt-get install --no-install-recommends qemu-system-x86 (Debian 12), or `phasecast qemu install`";
+    if emulators.first().as_ref().is_some_and(usable) {
+        return Check::new(QEMU, State::Ok, found, meaning);
+    }
+    match emulators.iter().find(usable) {
+        Some(other) => Check::new(QEMU, State::Limited, found, meaning)
+            .remedy(format!("use the other one with --qemu {0} or PHASECAST_QEMU={0}", other.name)),
+        None => Check::new(QEMU, State::Missing, found, meaning).remedy(install),
+    }
 }
 
-fn qemu(version_line: Option<&str>) -> Check {
-    let Some(line) = version_line else {
-        let meaning = "the emulated host runs its guests in QEMU";
-        return Check::new(QEMU, State::Missing, format!("no {EMULATOR} in PATH"), meaning)
-            .remedy("apt-get install --no-install-recommends qemu-system-x86");
+fn described(emulator: &Emulator) -> String {
+    let origin = match emulator.origin {
+        Origin::Path => "in PATH",
+        Origin::Variable => "PHASECAST_QEMU",
+        Origin::Installed => "installed",
     };
-    let version = line.trim_start_matches("QEMU emulator version ");
-    let major = version.split('.').next().and_then(|major| major.parse::<u32>().ok());
-    if major == Some(MAJOR) {
-        Check::new(QEMU, State::Ok, version, "offers plugin API version 1, which our plugin is built for")
-    } else {
-        let meaning = format!("our plugin is built for plugin API version 1 and was only tried on QEMU {MAJOR}.x");
-        Check::new(QEMU, State::Missing, version, meaning)
-            .remedy(format!("install QEMU {MAJOR}.2, as Debian 12 has it, and put it first in PATH"))
+    match (&emulator.version, &emulator.problem) {
+        (Some(version), None) => format!("{version} ({origin})"),
+        (_, Some(problem)) => format!("{} ({origin}): {problem}", emulator.name),
+        (None, None) => format!("{} ({origin})", emulator.name),
     }
 }
 
@@ -75,14 +75,26 @@ fn is_there(program: &str) -> bool {
 mod tests {
     use super::*;
 
+    fn emulator(name: &str, problem: Option<&str>) -> Emulator {
+        let version = problem.is_none().then(|| format!("{name}.2"));
+        let problem = problem.map(str::to_owned);
+        Emulator { name: name.to_owned(), origin: Origin::Installed, version, plugin: None, problem }
+    }
+
     #[test]
-    fn only_the_version_with_our_plugin_api_will_do() {
-        let seven = qemu(Some("QEMU emulator version 7.2.22 (Debian 1:7.2+dfsg-7+deb12u18)"));
-        assert_eq!((seven.state, seven.found.as_str()), (State::Ok, "7.2.22 (Debian 1:7.2+dfsg-7+deb12u18)"));
-        let ten = qemu(Some("QEMU emulator version 10.0.2"));
-        assert_eq!(ten.state, State::Missing);
-        assert!(ten.remedy.is_some_and(|remedy| remedy.contains("7.2")));
-        assert_eq!(qemu(None).state, State::Missing);
+    fn the_qemu_that_is_used_by_default_decides_and_all_are_named() {
+        let check = qemu(&[emulator("7.2", None), emulator("10.0", Some("its libraries are missing"))]);
+        assert_eq!(check.state, State::Ok);
+        assert_eq!(check.found, "7.2.2 (installed); 10.0 (installed): its libraries are missing");
+    }
+
+    #[test]
+    fn where_only_another_qemu_fits_its_choice_is_the_remedy() {
+        let check = qemu(&[emulator("qemu", Some("it is version 8.2")), emulator("10.0", None)]);
+        assert_eq!(check.state, State::Limited);
+        assert!(check.remedy.is_some_and(|remedy| remedy.contains("--qemu 10.0")));
+        assert_eq!(qemu(&[emulator("qemu", Some("it is version 8.2"))]).state, State::Missing);
+        assert_eq!(qemu(&[]).state, State::Missing);
     }
 
     #[test]

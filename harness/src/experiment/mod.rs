@@ -27,6 +27,7 @@ use crate::control::ControlError;
 use crate::input::InputError;
 use crate::interrupt::{Interrupt, Interrupted};
 use crate::journal::JournalError;
+use crate::qemu::Program;
 use crate::report::collected::Collected;
 use crate::report::{self, ReportError};
 use crate::testbed::{BedError, TestBed};
@@ -112,6 +113,8 @@ pub struct Surroundings<'a> {
     pub results: &'a Path,
     /// The image cache; the user's own if absent.
     pub cache: Option<&'a Path>,
+    /// What executes guests; the machine's own QEMU if absent.
+    pub qemu: Option<&'a Program>,
     /// The command line, for the manifest.
     pub command: &'a [String],
     /// Asked between steps.
@@ -133,7 +136,7 @@ pub struct Outcome {
 pub fn run(experiment: &Experiment, around: &Surroundings<'_>) -> Result<Outcome, ExperimentError> {
     experiment.check_now()?;
     let note = |line: &str| around.progress.note(line);
-    let bed = TestBed::prepare(experiment.host, around.cache, around.interrupt, &note)
+    let bed = TestBed::prepare_with(experiment.host, around.cache, around.qemu, around.interrupt, &note)
         .map_err(|source| ExperimentError::Bed { what: "the test bed".to_owned(), source: Box::new(source) })?;
     let began = SystemTime::now();
     let folder = ResultsFolder::create(around.results, experiment, began)?;

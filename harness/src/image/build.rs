@@ -51,7 +51,7 @@ pub(super) fn ensure(cache: &Cache, interrupt: &Interrupt, progress: &mut Progre
         fs::remove_dir_all(&entry)
             .map_err(|error| ImageError::step(format!("remove the broken image {}", entry.display()), error))?;
     }
-    packages::download(cache.folder(), &ingredients.resolution, interrupt, progress)?;
+    packages::download(cache.folder(), ingredients.resolution.all(), interrupt, progress)?;
     let building = cache.building()?;
     ingredients.build(cache, building.path(), interrupt, progress)?;
     publish(building, &entry)?;

@@ -70,7 +70,7 @@ impl Cache {
     }
 
     /// Waits until nobody else builds, then clears what a killed build left. Released when the answer is dropped.
-    pub(super) fn lock(&self) -> Result<File, ImageError> {
+    pub(crate) fn lock(&self) -> Result<File, ImageError> {
         let path = self.folder.join("lock");
         let failed = |error: std::io::Error| ImageError::step(format!("lock {}", path.display()), error);
         let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(failed)?;

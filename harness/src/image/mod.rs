@@ -12,7 +12,7 @@ mod build;
 mod cache;
 mod initramfs;
 mod manifest;
-mod packages;
+pub(crate) mod packages;
 mod programs;
 mod tools;
 mod tree;

@@ -46,7 +46,7 @@ impl Resolution {
             return Ok(resolution);
         }
         progress("resolve Debian packages");
-        let resolution = Apt::in_cache(cache)?.resolve()?;
+        let resolution = Apt::in_cache(cache, Sources::OfHost)?.resolve()?;
         let text =
             serde_json::to_vec_pretty(&resolution).map_err(|error| ImageError::step("describe packages", error))?;
         write_whole(&path, &text)?;
@@ -70,17 +70,17 @@ impl Resolution {
 }
 
 /// Downloads what is not there yet, into `cache/debs`.
-pub(super) fn download(
+pub(crate) fn download<'a>(
     cache: &Path,
-    resolution: &Resolution,
+    packages: impl Iterator<Item = &'a Package>,
     interrupt: &Interrupt,
     progress: &mut Progress<'_>,
 ) -> Result<(), ImageError> {
-    let missing: Vec<&Package> = resolution.all().filter(|package| !is_whole(&deb(cache, package), package)).collect();
+    let missing: Vec<&Package> = packages.filter(|package| !is_whole(&deb(cache, package), package)).collect();
     if missing.is_empty() {
         return Ok(());
     }
-    let apt = Apt::in_cache(cache)?;
+    let apt = Apt::in_cache(cache, Sources::OfHost)?;
     for (index, package) in missing.iter().enumerate() {
         interrupt.check()?;
         progress(&format!("download {} {} ({} of {})", package.name, package.version, index + 1, missing.len()));
@@ -89,8 +89,8 @@ pub(super) fn download(
         let mut command = APT_HELPER.command()?;
         command.arg("download-file").arg(&package.uri).arg(&target).arg(format!("SHA256:{}", package.sha256));
         run(apt.configured(&mut command), &action).map_err(|error| {
-            let remedy =
-                "is the network there? If the mirror dropped this version, run: phasecast image build --refresh";
+            let remedy = "is the network there? If the mirror dropped this version of an image's package, run: \
+                          phasecast image build --refresh";
             ImageError::step(action.clone(), format!("{error}; {remedy}"))
         })?;
         if !is_whole(&target, package) {
@@ -101,7 +101,7 @@ pub(super) fn download(
 }
 
 /// Unpacks a package into `tree`.
-pub(super) fn unpack(cache: &Path, package: &Package, tree: &Path) -> Result<(), ImageError> {
+pub(crate) fn unpack(cache: &Path, package: &Package, tree: &Path) -> Result<(), ImageError> {
     let mut command = DPKG.command()?;
     command.arg("-x").arg(deb(cache, package)).arg(tree);
     run(&mut command, &format!("unpack {} {}", package.name, package.version)).map(drop)
@@ -120,7 +120,7 @@ fn is_whole(path: &Path, package: &Package) -> bool {
 }
 
 /// Writes a file so that it is either whole or not there.
-pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), ImageError> {
+pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), ImageError> {
     let failed = |error: std::io::Error| ImageError::step(format!("write {}", path.display()), error);
     let folder = path.parent().unwrap_or(Path::new("."));
     let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
@@ -129,14 +129,38 @@ pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), ImageError> {
     Ok(())
 }
 
+/// Where apt looks for packages.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Sources<'a> {
+    /// Where the host's apt looks: Debian 12's archive.
+    OfHost,
+    /// Elsewhere: the lines of a sources.list, and a name for the folder that remembers what is there.
+    Listed { name: &'a str, lines: &'a str },
+}
+
+/// What apt would install from `sources`, if it had to install `names` of `release` on an empty system.
+pub(crate) fn closure(
+    cache: &Path,
+    sources: Sources<'_>,
+    release: &str,
+    names: &[&str],
+) -> Result<Vec<Package>, ImageError> {
+    let apt = Apt::in_cache(cache, sources)?;
+    run(apt.configured(APT_GET.command()?.args(["-qq", "update"])), "update the lists of packages")?;
+    apt.print_uris(&[&["-t", release], names].concat())
+}
+
 /// apt with its own folders.
 struct Apt {
     configuration: PathBuf,
 }
 
 impl Apt {
-    fn in_cache(cache: &Path) -> Result<Self, ImageError> {
-        let apt = cache.join("apt");
+    fn in_cache(cache: &Path, sources: Sources<'_>) -> Result<Self, ImageError> {
+        let apt = match sources {
+            Sources::OfHost => cache.join("apt"),
+            Sources::Listed { name, .. } => cache.join(format!("apt-{name}")),
+        };
         let failed = |error: std::io::Error| ImageError::step(format!("create {}", apt.display()), error);
         for folder in ["state/lists/partial", "cache/archives/partial"] {
             std::fs::create_dir_all(apt.join(folder)).map_err(failed)?;
@@ -144,7 +168,14 @@ impl Apt {
         std::fs::create_dir_all(cache.join("debs")).map_err(failed)?;
         std::fs::write(apt.join("status"), "").map_err(failed)?;
         let configuration = apt.join("apt.conf");
-        write_whole(&configuration, format!("{}{}", own_settings(&apt), host_settings()?).as_bytes())?;
+        let mut settings = format!("{}{}", own_settings(&apt), host_settings()?);
+        if let Sources::Listed { lines, .. } = sources {
+            let list = apt.join("sources.list");
+            write_whole(&list, lines.as_bytes())?;
+            let list = list.display();
+            settings += &format!("Dir::Etc::SourceList \"{list}\";\nDir::Etc::SourceParts \"/dev/null\";\n");
+        }
+        write_whole(&configuration, settings.as_bytes())?;
         Ok(Self { configuration })
     }
 

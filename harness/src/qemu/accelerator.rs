@@ -134,7 +134,7 @@ fn boot_to_first_line(kernel: &Path) -> Result<Option<Duration>, QemuError> {
         command_line: "console=ttyS0 earlyprintk=ttyS0 panic=-1".to_owned(),
     };
     let began = Instant::now();
-    let mut guest = Qemu::start(&Program::find()?, &description, Start::default(), &folder)?;
+    let mut guest = Qemu::start(&Program::of_system()?, &description, Start::default(), &folder)?;
     while began.elapsed() < FIRST_LINE_WITHIN {
         if std::fs::read(guest.console()).is_ok_and(|log| log.contains(&b'\n')) {
             return Ok(Some(began.elapsed()));

@@ -49,13 +49,13 @@ pub struct Program {
 }
 
 impl Program {
-    /// Finds QEMU: `$PHASECAST_QEMU`, else `qemu-system-x86_64` on the search path. Fails if it is missing or its plugin
-    /// interface is one that there is no plugin for.
-    pub fn find() -> Result<Self, QemuError> {
-        Self::at(std::env::var("PHASECAST_QEMU").unwrap_or_else(|_| NAME.to_owned()))
+    /// The system's QEMU: `qemu-system-x86_64` on the search path; fails as [`Program::at`].
+    pub fn of_system() -> Result<Self, QemuError> {
+        Self::at(NAME)
     }
 
-    /// The QEMU at `path`, or of that name on the search path; fails as [`Program::find`].
+    /// The QEMU at `path`, or of that name on the search path. Fails if it is missing or its plugin interface is one that
+    /// there is no plugin for.
     pub fn at(path: impl Into<String>) -> Result<Self, QemuError> {
         let path = path.into();
         let refuse = |problem: String| QemuError::Program { program: path.clone(), problem, remedy: REMEDY.to_owned() };

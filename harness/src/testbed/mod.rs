@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use machine::spec::{Cpu, Machine};
 use predictor::topology::DomainId;
 
+use crate::emulators::{self, ChoiceError};
 use crate::host::Host;
 use crate::host::emulated::{self, EmulatedHost, GuestPlan, LaunchError, Setup};
 use crate::host::simulated::SimulatedHost;
@@ -20,7 +21,7 @@ use crate::image::{Cache, Image, ImageError};
 use crate::input::InputError;
 use crate::interrupt::Interrupt;
 use crate::mix::Mix;
-use crate::qemu::{Program, QemuError};
+use crate::qemu::Program;
 
 /// A kind of host that a test bed launches guests on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum, serde::Serialize, serde::Deserialize)]
@@ -64,7 +65,7 @@ pub enum BedError {
     Image(#[from] ImageError),
     /// There is no QEMU to run guests in.
     #[error("failed to prepare the emulated host")]
-    Qemu(#[from] QemuError),
+    Qemu(#[from] ChoiceError),
     /// The emulated host did not come up.
     #[error("failed to start the emulated host")]
     Emulated(#[from] LaunchError),
@@ -106,13 +107,13 @@ impl TestBed {
         if kind == BedKind::Simulated {
             return Ok(Self(Prepared::Simulated));
         }
-        // Asked first: without it minutes of work on an image would be lost.
-        let qemu = qemu.cloned().map_or_else(Program::find, Ok)?;
         let folder = match cache {
             Some(folder) => folder.to_owned(),
             None => Cache::default_folder()?,
         };
         let cache = Cache::open(folder)?;
+        // Asked before the image is built: without a QEMU that work would be lost.
+        let qemu = qemu.cloned().map_or_else(|| emulators::choose(None, cache.folder()), Ok)?;
         let image = Image::ensure(&cache, interrupt, &mut |line| progress(line))?;
         Ok(Self(Prepared::Emulated { image: Box::new(image), cache: cache.folder().to_owned(), qemu }))
     }

@@ -120,7 +120,7 @@ pub fn run(request: &Request, around: &Surroundings<'_>) -> Result<Outcome, Surv
     let jobs = jobs(request, &catalogue)?;
     request.host.check(&jobs[0].mix)?;
     let note = |line: &str| around.progress.note(line);
-    let bed = TestBed::prepare(request.host, around.cache, around.interrupt, &note)
+    let bed = TestBed::prepare_with(request.host, around.cache, around.qemu, around.interrupt, &note)
         .map_err(|source| SurveyError::Bed { what: "the test bed".to_owned(), source: Box::new(source) })?;
     let names: Vec<String> = jobs.iter().map(|job| job.name.clone()).collect();
     let cycles = (request.quantum_cycles, request.quanta);
