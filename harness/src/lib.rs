@@ -19,6 +19,10 @@ pub mod emulators;
 
 pub mod doctor;
 
+pub mod workers;
+
+pub mod streams;
+
 pub mod journal;
 
 pub mod mix;
@@ -30,8 +34,6 @@ pub mod trace;
 pub mod artefact;
 
 pub mod control;
-
-pub mod workers;
 
 pub mod report;
 

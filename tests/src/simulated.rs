@@ -93,7 +93,7 @@ pub fn mix() -> Mix {
 pub fn launch(mix: &Mix) -> Box<dyn Host> {
     let (interrupt, silent) = (Interrupt::default(), |_: &str| {});
     let bed = TestBed::prepare(BedKind::Simulated, None, &interrupt, &silent).expect("nothing to prepare");
-    bed.launch(mix, None, &interrupt, &silent).expect("a sound mix")
+    bed.launch(mix, 1000, None, &interrupt, &silent).expect("a sound mix")
 }
 
 /// A model of the guests of `mix`, trained on 120 quanta of each alone.

@@ -83,7 +83,7 @@ pub fn run(args: &Args, interrupt: &Interrupt) -> anyhow::Result<()> {
     let tell = |line: &str| bar.set_message(line.to_owned());
     let qemu = args.qemu.chosen(args.cache.as_deref())?;
     let bed = TestBed::prepare_with(args.host, args.cache.as_deref(), qemu.as_ref(), interrupt, &tell)?;
-    let mut host = bed.launch(&mix, None, interrupt, &tell)?;
+    let mut host = bed.launch(&mix, args.quanta, None, interrupt, &tell)?;
     bar.set_message("recording");
 
     let purpose = if args.alone.is_some() { "solo" } else { "record" };

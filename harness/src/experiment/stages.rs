@@ -156,7 +156,7 @@ impl Stages<'_> {
         let consoles = self.folder.partial().join("consoles");
         let mut host = self
             .bed
-            .launch(plan.mix, Some(&consoles), self.around.interrupt, &|line| bar.preparing(line))
+            .launch(plan.mix, quanta, Some(&consoles), self.around.interrupt, &|line| bar.preparing(line))
             .map_err(|source| ExperimentError::Bed { what: plan.name.clone(), source: Box::new(source) })?;
         let description =
             plan.mix.describe(plan.purpose, self.bed.kind().name(), plan.policy.kind().name(), host.events());

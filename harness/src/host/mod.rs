@@ -5,6 +5,8 @@
 
 pub mod emulated;
 
+pub mod replayed;
+
 pub mod simulated;
 
 pub mod faulty;

@@ -38,6 +38,8 @@ pub struct Plugin<'a> {
     pub segment: BorrowedFd<'a>,
     /// The guest's slot in the segment.
     pub slot: u32,
+    /// Where the guest's references to the LLC go, if they are recorded: a file that has a stream's header.
+    pub stream: Option<BorrowedFd<'a>>,
 }
 
 /// Descriptors and files that one start of a machine adds to its description.
@@ -48,6 +50,8 @@ pub(super) struct Wiring<'a> {
     pub(super) console: &'a Path,
     /// The plugin, and the number under which its segment is inherited.
     pub(super) plugin: Option<(Plugin<'a>, RawFd)>,
+    /// The number under which the file for its stream is inherited.
+    pub(super) stream: Option<RawFd>,
     pub(super) incoming: Option<RawFd>,
 }
 
@@ -90,7 +94,8 @@ impl Description {
         add("-serial", "chardev:console".to_owned());
         add("-chardev", format!("socket,id=port,fd={}", wiring.port));
         if let Some((Plugin { file, slot, .. }, segment)) = wiring.plugin {
-            add("-plugin", format!("file={},segment-fd={segment},slot={slot}", escaped(file)));
+            let stream = wiring.stream.map(|stream| format!(",stream-fd={stream}")).unwrap_or_default();
+            add("-plugin", format!("file={},segment-fd={segment},slot={slot}{stream}", escaped(file)));
         }
         if let Some(state) = wiring.incoming {
             add("-incoming", format!("fd:{state}"));
@@ -142,7 +147,8 @@ mod tests {
 
     #[test]
     fn commas_in_file_names_do_not_end_an_option() {
-        let wiring = Wiring { control: 3, port: 4, console: Path::new("/run/c"), plugin: None, incoming: None };
+        let wiring =
+            Wiring { control: 3, port: 4, console: Path::new("/run/c"), plugin: None, stream: None, incoming: None };
         let all = description().arguments(&wiring);
         assert!(all.iter().any(|argument| argument.ends_with("file=/cache/a,,b/root.ext4")), "{all:?}");
     }
@@ -150,11 +156,12 @@ mod tests {
     #[test]
     fn a_restored_guest_waits_to_be_continued() {
         let null = std::fs::File::open("/dev/null").expect("it is always there");
-        let plugin = Plugin { file: Path::new("/lib/p.so"), segment: null.as_fd(), slot: 2 };
+        let plugin = Plugin { file: Path::new("/lib/p.so"), segment: null.as_fd(), slot: 2, stream: None };
+        let plugin = Some((plugin, 7));
         let wiring =
-            Wiring { control: 3, port: 4, console: Path::new("/c"), plugin: Some((plugin, 7)), incoming: Some(9) };
+            Wiring { control: 3, port: 4, console: Path::new("/c"), plugin, stream: Some(8), incoming: Some(9) };
         let all = description().arguments(&wiring);
         assert!(all.contains(&"-S".to_owned()) && all.contains(&"fd:9".to_owned()));
-        assert!(all.contains(&"file=/lib/p.so,segment-fd=7,slot=2".to_owned()));
+        assert!(all.contains(&"file=/lib/p.so,segment-fd=7,slot=2,stream-fd=8".to_owned()));
     }
 }

@@ -81,13 +81,17 @@ impl Qemu {
             Some(plugin) => Some((plugin, inherit(plugin.segment.try_clone_to_owned().map_err(fail)?))),
             None => None,
         };
+        let stream = match start.plugin.and_then(|plugin| plugin.stream) {
+            Some(stream) => Some(inherit(stream.try_clone_to_owned().map_err(fail)?)),
+            None => None,
+        };
         match &start.state {
             Some(state) => std::fs::copy(&state.console, &console).map(drop).map_err(fail)?,
             None => File::create(&console).map(drop).map_err(fail)?,
         }
         let incoming = start.state.map(|state| inherit(state.file.into()));
         let [control_number, port_number] = [inherited[0].as_raw_fd(), inherited[1].as_raw_fd()];
-        let wiring = Wiring { control: control_number, port: port_number, console: &console, plugin, incoming };
+        let wiring = Wiring { control: control_number, port: port_number, console: &console, plugin, stream, incoming };
         let mut command = Command::new(program.path());
         command.args(description.arguments(&wiring)).stdin(Stdio::null()).stdout(Stdio::null());
         command.stderr(File::create(&messages).map_err(fail)?);
@@ -223,6 +227,20 @@ impl Qemu {
             }
             interrupt.check()?;
             std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Asks QEMU to end in order, which gives its plugin the chance to close its files, and waits until it has.
+    pub fn quit(&mut self, within: Duration) -> Result<(), QemuError> {
+        // It may close the connection before it has answered.
+        let asked = self.control.execute(&qmp::quit {}, PROMPT);
+        let limit = Timespec::try_from(within).expect("a deadline within a lifetime");
+        let mut end = [PollFd::from_borrowed_fd(self.child.pidfd(), PollFlags::IN)];
+        let _ = poll(&mut end, Some(&limit));
+        match (self.ended(), asked) {
+            (Some(_), _) => Ok(()),
+            (None, Err(error)) => Err(self.failure("end", error.to_string())),
+            (None, Ok(_)) => Err(self.failure("end", format!("it did not within {} s", within.as_secs()))),
         }
     }
 

@@ -49,7 +49,7 @@ pub fn play(bed: &TestBed, run: &Run<'_>, around: &Surroundings<'_>) -> Result<V
     let Run { label, purpose, mix, quanta, trace, consoles } = *run;
     let bar = around.progress.run(label, quanta);
     let mut host = bed
-        .launch(mix, Some(consoles), around.interrupt, &|line| bar.preparing(line))
+        .launch(mix, quanta, Some(consoles), around.interrupt, &|line| bar.preparing(line))
         .map_err(|source| SurveyError::Bed { what: label.to_owned(), source: Box::new(source) })?;
     let description = mix.describe(purpose, bed.kind().name(), PolicyKind::StayPut.name(), host.events());
     let mut trace = trace.map(|file| TraceWriter::create(file, &description)).transpose()?;

@@ -1,5 +1,5 @@
 //! Test beds: hosts whose guests we launch ourselves, from a mix. The emulated host needs an image and a plugin, the
-//! simulated one nothing.
+//! replayed one a stream of each guest, which it records itself where it is missing, the simulated one nothing.
 //!
 //! A bed is prepared once and launches any number of mixes, each from the same state. What a launched host does is
 //! behind [`Host`]; nothing above needs to know which bed it came from.
@@ -9,12 +9,14 @@ mod casting;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use machine::replay::ReplayError;
 use machine::spec::{Cpu, Machine};
 use predictor::topology::DomainId;
 
 use crate::emulators::{self, ChoiceError};
 use crate::host::Host;
 use crate::host::emulated::{self, EmulatedHost, GuestPlan, LaunchError, Setup};
+use crate::host::replayed::{ReplayedGuest, ReplayedHost};
 use crate::host::simulated::SimulatedHost;
 use crate::host::simulated::script::ScriptError;
 use crate::image::{Cache, Image, ImageError};
@@ -22,6 +24,7 @@ use crate::input::InputError;
 use crate::interrupt::Interrupt;
 use crate::mix::Mix;
 use crate::qemu::Program;
+use crate::streams::{Lengths, Recorder, Recording, Streams, StreamsError, Wanted};
 
 /// A kind of host that a test bed launches guests on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum, serde::Serialize, serde::Deserialize)]
@@ -29,6 +32,8 @@ use crate::qemu::Program;
 pub enum BedKind {
     /// Linux guests in QEMU on the emulated machine.
     Emulated,
+    /// Recorded streams of such guests on the same machine, in this process; what is not yet recorded is, once.
+    Replayed,
     /// Scripted phases in place of programs; its figures mean nothing, but it takes milliseconds.
     Simulated,
 }
@@ -39,18 +44,19 @@ impl BedKind {
     pub const fn name(self) -> &'static str {
         match self {
             BedKind::Emulated => "emulated",
+            BedKind::Replayed => "replayed",
             BedKind::Simulated => "simulated",
         }
     }
 
     /// Whether a host of this kind can run `mix` on this machine now. Costs nothing: ask before anything is prepared.
     pub fn check(self, mix: &Mix) -> Result<(), InputError> {
-        match self {
-            BedKind::Emulated => {
-                emulated::check(&mix.machine, &plans(mix)).map_err(|mistake| mistake.in_file(&mix.file))
-            }
+        let checked = match self {
+            BedKind::Emulated => emulated::check(&mix.machine, &plans(mix)),
+            BedKind::Replayed => emulated::check_one_by_one(&mix.machine, &plans(mix)),
             BedKind::Simulated => Ok(()),
-        }
+        };
+        checked.map_err(|mistake| mistake.in_file(&mix.file))
     }
 }
 
@@ -69,6 +75,12 @@ pub enum BedError {
     /// The emulated host did not come up.
     #[error("failed to start the emulated host")]
     Emulated(#[from] LaunchError),
+    /// A stream is missing and could not be recorded.
+    #[error("failed to get the guests' streams")]
+    Streams(#[from] StreamsError),
+    /// The streams do not play on the machine.
+    #[error("failed to start the replayed host")]
+    Replayed(#[from] ReplayError),
     /// The mix makes no script.
     #[error("failed to start the simulated host")]
     Simulated(#[from] ScriptError),
@@ -81,12 +93,13 @@ pub struct TestBed(Prepared);
 #[derive(Debug)]
 enum Prepared {
     Emulated { image: Box<Image>, cache: PathBuf, qemu: Program },
+    Replayed { image: Box<Image>, cache: PathBuf, qemu: Program, streams: Streams, lengths: Lengths },
     Simulated,
 }
 
 impl TestBed {
-    /// Prepares a bed: for the emulated host QEMU is found and the guest image made ready in `cache` (by default the
-    /// user's), which takes minutes the first time. `progress` hears what is being done.
+    /// Prepares a bed: except for the simulated host QEMU is found and the guest image made ready in `cache` (by default
+    /// the user's), which takes minutes the first time. `progress` hears what is being done.
     pub fn prepare(
         kind: BedKind,
         cache: Option<&Path>,
@@ -115,7 +128,14 @@ impl TestBed {
         // Asked before the image is built: without a QEMU that work would be lost.
         let qemu = qemu.cloned().map_or_else(|| emulators::choose(None, cache.folder()), Ok)?;
         let image = Image::ensure(&cache, interrupt, &mut |line| progress(line))?;
-        Ok(Self(Prepared::Emulated { image: Box::new(image), cache: cache.folder().to_owned(), qemu }))
+        let (image, cache) = (Box::new(image), cache.folder().to_owned());
+        Ok(Self(match kind {
+            BedKind::Replayed => {
+                let streams = Streams::open(&cache)?;
+                Prepared::Replayed { image, cache, qemu, streams, lengths: Lengths::default() }
+            }
+            _ => Prepared::Emulated { image, cache, qemu },
+        }))
     }
 
     /// The kind of its hosts.
@@ -123,6 +143,7 @@ impl TestBed {
     pub const fn kind(&self) -> BedKind {
         match self.0 {
             Prepared::Emulated { .. } => BedKind::Emulated,
+            Prepared::Replayed { .. } => BedKind::Replayed,
             Prepared::Simulated => BedKind::Simulated,
         }
     }
@@ -131,39 +152,73 @@ impl TestBed {
     #[must_use]
     pub fn image(&self) -> Option<&Image> {
         match &self.0 {
-            Prepared::Emulated { image, .. } => Some(image),
+            Prepared::Emulated { image, .. } | Prepared::Replayed { image, .. } => Some(image),
             Prepared::Simulated => None,
         }
     }
 
-    /// What executes the guests, where anything does.
+    /// What executes the guests, where anything does; on the replayed host while they are recorded.
     #[must_use]
     pub fn qemu(&self) -> Option<&Program> {
         match &self.0 {
-            Prepared::Emulated { qemu, .. } => Some(qemu),
+            Prepared::Emulated { qemu, .. } | Prepared::Replayed { qemu, .. } => Some(qemu),
             Prepared::Simulated => None,
         }
     }
 
-    /// Launches the guests of `mix`, each at the begin of its program; no time has passed for them yet. If a guest
-    /// fails, its console log is kept in `consoles`, if given.
+    /// Launches the guests of `mix`, each at the begin of its program, for a run of at most so many quanta; no time has
+    /// passed for them yet. If a guest fails, its console log is kept in `consoles`, if given.
     pub fn launch(
         &self,
         mix: &Mix,
+        quanta: u64,
         consoles: Option<&Path>,
         interrupt: &Interrupt,
         progress: &(dyn Fn(&str) + Sync),
     ) -> Result<Box<dyn Host>, BedError> {
+        let (machine, seed) = (&mix.machine, mix.seed);
         match &self.0 {
             Prepared::Emulated { image, cache, qemu } => {
                 let guests = plans(mix);
-                let (machine, seed) = (&mix.machine, mix.seed);
                 let setup = Setup { machine, guests: &guests, qemu, image, cache, seed, consoles, progress };
                 let host = EmulatedHost::launch(&setup, interrupt);
                 Ok(Box::new(host.map_err(|error| in_file(error, &mix.file))?))
             }
-            Prepared::Simulated => Ok(Box::new(SimulatedHost::new(casting::script(mix), mix.seed)?)),
+            Prepared::Replayed { .. } => {
+                let recorded = self.record(&[mix], quanta, consoles, interrupt, progress)?;
+                let play = |(plan, recording): (GuestPlan, Recording)| ReplayedGuest {
+                    name: plan.name,
+                    stream: recording.stream,
+                    completions: recording.completions,
+                    cpu: plan.cpu,
+                };
+                let guests = plans(mix).into_iter().zip(recorded).map(play).collect();
+                Ok(Box::new(ReplayedHost::new(machine, guests, seed)?))
+            }
+            Prepared::Simulated => Ok(Box::new(SimulatedHost::new(casting::script(mix), seed)?)),
         }
+    }
+
+    /// Makes sure that all guests of `mixes` can be launched for so many quanta without delay: on the replayed host their
+    /// streams are recorded now, as many at once as there are CPUs, where they are missing or too short. Answers the
+    /// recordings in the order of mixes and guests; on other hosts there is nothing to do and none.
+    pub fn record(
+        &self,
+        mixes: &[&Mix],
+        quanta: u64,
+        consoles: Option<&Path>,
+        interrupt: &Interrupt,
+        progress: &(dyn Fn(&str) + Sync),
+    ) -> Result<Vec<Recording>, BedError> {
+        let Prepared::Replayed { image, cache, qemu, streams, lengths } = &self.0 else { return Ok(Vec::new()) };
+        let plans: Vec<(&Mix, GuestPlan)> =
+            mixes.iter().flat_map(|mix| plans(mix).into_iter().map(move |plan| (*mix, plan))).collect();
+        let wanted: Vec<Wanted<'_>> = plans
+            .iter()
+            .map(|(mix, guest)| Wanted { machine: &mix.machine, guest, cycles: quanta * mix.quantum_cycles })
+            .collect();
+        let recorder = Recorder { streams, lengths, qemu, image, cache, consoles, interrupt, progress };
+        Ok(recorder.ensure_all(&wanted)?)
     }
 }
 

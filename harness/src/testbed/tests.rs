@@ -42,7 +42,7 @@ fn guest(name: &str, program: &str, more: &str) -> String {
 fn launch(mix: &Mix) -> Box<dyn Host> {
     let silent = |_: &str| {};
     let bed = TestBed::prepare(BedKind::Simulated, None, &Interrupt::default(), &silent).expect("nothing to prepare");
-    bed.launch(mix, None, &Interrupt::default(), &silent).expect("nothing to launch")
+    bed.launch(mix, 1000, None, &Interrupt::default(), &silent).expect("nothing to launch")
 }
 
 #[test]

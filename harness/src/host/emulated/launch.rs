@@ -1,5 +1,7 @@
 //! From plans to guests that are restored, paused and ready to go, each in its slot of the segment.
 
+use std::fs::File;
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -63,6 +65,8 @@ pub(super) struct Restorer<'a> {
     pub(super) image: &'a Image,
     pub(super) segment: &'a Segment,
     pub(super) run: &'a RunFolder,
+    /// Where the stream of the only guest goes, if it is recorded.
+    pub(super) stream: Option<&'a File>,
     pub(super) interrupt: &'a Interrupt,
     pub(super) progress: &'a (dyn Fn(&str) + Sync),
 }
@@ -100,7 +104,12 @@ impl Restorer<'_> {
         (self.progress)(&format!("prepare guest \"{}\"", plan.name));
         let digest = &self.image.digest;
         let state = self.snapshots.ensure(self.program, &description, digest, self.run, self.interrupt)?;
-        let plugin = Plugin { file: self.plugin, segment: self.segment.fd(), slot: slot.0 };
+        let plugin = Plugin {
+            file: self.plugin,
+            segment: self.segment.fd(),
+            slot: slot.0,
+            stream: self.stream.map(AsFd::as_fd),
+        };
         let start = Start { plugin: Some(plugin), state: Some(state) };
         let mut guest = Qemu::start(self.program, &description, start, self.run)?;
         guest.wait_restored(self.interrupt)?;

@@ -13,6 +13,7 @@ pub mod plugin;
 mod talk;
 
 use std::collections::BTreeSet;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -23,7 +24,7 @@ use predictor::placement::Move;
 use predictor::topology::Topology;
 
 pub use launch::{LaunchError, description};
-pub use plan::{GuestPlan, QEMU_OVERHEAD_MIB, check, check_capacity, check_vcpus};
+pub use plan::{GuestPlan, QEMU_OVERHEAD_MIB, check, check_one_by_one, check_vcpus};
 
 use self::launch::Restorer;
 use self::talk::{Line, wrong_answer};
@@ -31,6 +32,7 @@ use super::sampling::{self, Sums};
 use super::seating::{Answer, Seating, cycles_in};
 use super::{Arrival, GuestEvent, Host, HostError, MoveOutcome, Observation};
 use crate::image::Image;
+use crate::input::InputError;
 use crate::interrupt::Interrupt;
 use crate::qemu::snapshot::Snapshots;
 use crate::qemu::{Program, Qemu, QemuError, RunFolder};
@@ -39,6 +41,8 @@ use crate::qemu::{Program, Qemu, QemuError, RunFolder};
 const BEGIN_WITHIN: Duration = Duration::from_secs(60);
 /// A quantum takes about a second of wall time for each hundred million instructions; one that takes this long hangs.
 const QUANTUM_WITHIN: Duration = Duration::from_secs(120);
+/// QEMU that was asked to end does so in a moment, with megabytes of a stream to write at most.
+const END_WITHIN: Duration = Duration::from_secs(30);
 /// How often a wait looks for guests that have died.
 const SLICE: Duration = Duration::from_millis(100);
 
@@ -87,6 +91,20 @@ struct Guest {
 impl EmulatedHost {
     /// Checks the plan, restores every guest and brings each to its begin mark. No virtual time has passed then.
     pub fn launch(setup: &Setup<'_>, interrupt: &Interrupt) -> Result<Self, LaunchError> {
+        Self::start(setup, None, interrupt)
+    }
+
+    /// As [`EmulatedHost::launch`], with one guest, whose references to the LLC are recorded into `stream`: a file that has
+    /// a stream's header and nothing else. It is whole after [`EmulatedHost::end_recording`].
+    pub fn record(setup: &Setup<'_>, stream: &File, interrupt: &Interrupt) -> Result<Self, LaunchError> {
+        if setup.guests.len() != 1 {
+            let problem = format!("{} guests are to be recorded into one stream", setup.guests.len());
+            return Err(InputError::new(problem, "record each alone").into());
+        }
+        Self::start(setup, Some(stream), interrupt)
+    }
+
+    fn start(setup: &Setup<'_>, stream: Option<&File>, interrupt: &Interrupt) -> Result<Self, LaunchError> {
         check(setup.machine, setup.guests)?;
         let plugin = plugin::find(setup.qemu.interface())?;
         let run = RunFolder::create()?;
@@ -100,6 +118,7 @@ impl EmulatedHost {
             image: setup.image,
             segment: &segment,
             run: &run,
+            stream,
             interrupt,
             progress: setup.progress,
         }
@@ -136,6 +155,13 @@ impl EmulatedHost {
     pub fn with_deadline(mut self, quantum_within: Duration) -> Self {
         self.quantum_within = quantum_within;
         self
+    }
+
+    /// Ends the guest that was recorded in order, so that its stream is whole.
+    pub fn end_recording(mut self) -> Result<(), HostError> {
+        self.segment.release();
+        let ended = self.guests.iter_mut().try_for_each(|guest| guest.qemu.quit(END_WITHIN));
+        ended.map_err(host_error)
     }
 
     /// How many runs of its program each guest has completed, in the order of their ids.

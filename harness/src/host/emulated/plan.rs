@@ -28,10 +28,25 @@ pub struct GuestPlan {
 /// Refuses what this host cannot run. Messages are at keys of a mix file: `guest[1].vcpus`.
 pub fn check(machine: &Machine, guests: &[GuestPlan]) -> Result<(), InputError> {
     let memory: Vec<u32> = guests.iter().map(|guest| guest.memory_mib).collect();
+    check_with(machine, guests, &memory)
+}
+
+/// As [`check`] of guests that never run at once: what each needs alone, and whether all have a place on the machine.
+pub fn check_one_by_one(machine: &Machine, guests: &[GuestPlan]) -> Result<(), InputError> {
+    let largest = guests.iter().map(|guest| guest.memory_mib).max();
+    check_with(machine, guests, largest.as_slice())
+}
+
+fn check_with(machine: &Machine, guests: &[GuestPlan], memory_at_once_mib: &[u32]) -> Result<(), InputError> {
     for (index, guest) in guests.iter().enumerate() {
         check_vcpus(guest.vcpus).map_err(|error| error.at(format!("guest[{index}].vcpus")))?;
     }
-    check_capacity(machine, &memory)?;
+    check_count(machine, guests.len())?;
+    check_memory(memory_at_once_mib, available_mib())?;
+    check_places(machine, guests)
+}
+
+fn check_places(machine: &Machine, guests: &[GuestPlan]) -> Result<(), InputError> {
     let mut taken: BTreeMap<Cpu, &str> = BTreeMap::new();
     for (index, guest) in guests.iter().enumerate() {
         let refuse = |problem: String, remedy: &str| InputError::new(problem, remedy).at(format!("guest[{index}]"));
@@ -64,13 +79,7 @@ pub fn check_vcpus(vcpus: u32) -> Result<(), InputError> {
     ))
 }
 
-/// Refuses more guests than CPUs, or than memory that is free on this machine now.
-pub fn check_capacity(machine: &Machine, guest_memory_mib: &[u32]) -> Result<(), InputError> {
-    check_room(machine, guest_memory_mib, available_mib())
-}
-
-fn check_room(machine: &Machine, guest_memory_mib: &[u32], available_mib: Option<u64>) -> Result<(), InputError> {
-    let guests = guest_memory_mib.len();
+fn check_count(machine: &Machine, guests: usize) -> Result<(), InputError> {
     let cpus: usize = machine.domains().iter().map(|(_, cpus)| cpus.len()).sum();
     if guests == 0 {
         return Err(InputError::new("there is no guest", "name at least one").at("guest"));
@@ -79,7 +88,13 @@ fn check_room(machine: &Machine, guest_memory_mib: &[u32], available_mib: Option
         let problem = format!("{guests} guests, but machine \"{}\" has {cpus} CPUs", machine.name());
         return Err(InputError::new(problem, "remove guests or take a larger machine").at("guest"));
     }
-    let needed = guest_memory_mib.iter().map(|&memory| u64::from(memory) + QEMU_OVERHEAD_MIB).sum::<u64>();
+    Ok(())
+}
+
+/// Refuses more memory than is available on this machine now.
+fn check_memory(guests_mib: &[u32], available_mib: Option<u64>) -> Result<(), InputError> {
+    let guests = guests_mib.len();
+    let needed = guests_mib.iter().map(|&memory| u64::from(memory) + QEMU_OVERHEAD_MIB).sum::<u64>();
     match available_mib {
         Some(available) if needed > available => {
             let problem = format!("{guests} guests need {needed} MiB of memory, and {available} MiB are available");
@@ -132,10 +147,10 @@ mod tests {
 
     #[test]
     fn more_guests_than_memory_are_refused_with_both_numbers() {
-        let error = check_room(&machine(), &[256, 256], Some(700)).expect_err("too much");
+        let error = check_memory(&[256, 256], Some(700)).expect_err("too much");
         assert!(error.to_string().contains("need 812 MiB of memory, and 700 MiB are available"), "{error}");
-        assert_eq!(check_room(&machine(), &[256, 256], Some(812)), Ok(()));
-        assert_eq!(check_room(&machine(), &[256, 256], None), Ok(()));
+        assert_eq!(check_memory(&[256, 256], Some(812)), Ok(()));
+        assert_eq!(check_memory(&[256, 256], None), Ok(()));
     }
 
     #[test]
