@@ -124,6 +124,7 @@ fn a_program_that_fails_is_reported_with_its_status_and_last_words() {
     let lines = boot(&bench, &["/usr/bin/kernels", "chess"].map(str::to_owned));
     assert!(lines[1].starts_with("done run=0 status=2 checksum="), "{lines:?}");
     let expected = "error failed to run /usr/bin/kernels (run 0): exit status 2: kernels: no kernel called \"chess\"; \
-                    choose one of: chase, gather, stream, stencil, blackscholes; see kernels --help";
+                    choose one of: chase, gather, stream, stencil, blackscholes, canneal, swaptions, \
+                    streamcluster, fluidanimate, dedup, viterbi, eventqueue, stringwalk, spmv, btree; see kernels --help";
     assert_eq!(lines[2], expected);
 }

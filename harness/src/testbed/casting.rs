@@ -25,6 +25,9 @@ const IDLE: KindId = KindId(Kind::ALL.len() + 1);
 /// Largest relative deviation in a quantum.
 const NOISE: f64 = 0.02;
 
+/// Rounds of a script that are played before it starts again.
+const MOST_ROUNDS: u64 = 100;
+
 /// Instructions of a phase without an end.
 const ENDLESS: u64 = 1 << 60;
 
@@ -68,20 +71,23 @@ fn stretches(guest: &MixGuest, private_bytes: u64) -> Vec<Stretch> {
     }
 }
 
-/// The steps of the script among the program's arguments.
+/// The steps of the script among the program's arguments, as often as these say, within reason.
 fn phased(guest: &MixGuest, private_bytes: u64) -> Vec<Stretch> {
-    let script = guest.launch.argv.iter().find_map(|word| word.parse::<workloads::script::Script>().ok());
+    let argv = &guest.launch.argv;
+    let script = argv.iter().find_map(|word| word.parse::<workloads::script::Script>().ok());
     let Some(script) = script else { return drawn(guest) };
-    let phases = script.phases();
-    let stretch = |step: &workloads::script::Step| {
-        let mark = (0..).zip(&phases).find(|(_, phase)| **phase == (step.kind, step.working_set_bytes));
-        Stretch {
-            kind: cast(step.kind, step.working_set_bytes, private_bytes),
+    let option = |name: &str| argv.windows(2).find(|pair| pair[0] == name).and_then(|pair| pair[1].parse().ok());
+    let rounds = option("--repeat").map_or(1, |rounds: u64| rounds.clamp(1, MOST_ROUNDS));
+    let mut stretches = Vec::new();
+    script.play(rounds, option("--seed").unwrap_or(1), |step| {
+        let (kind, working_set_bytes) = script.phases()[step.phase];
+        stretches.push(Stretch {
+            kind: cast(kind, working_set_bytes, private_bytes),
             instructions: step.instructions,
-            truth: mark.map(|(mark, _)| PhaseMark(mark)).filter(|_| guest.truth),
-        }
-    };
-    script.steps().iter().map(stretch).collect()
+            truth: u32::try_from(step.phase).ok().map(PhaseMark).filter(|_| guest.truth),
+        });
+    });
+    stretches
 }
 
 /// Three to five phases, drawn from the names of program and input.
@@ -106,12 +112,25 @@ fn cast(kind: Kind, working_set_bytes: usize, private_bytes: u64) -> KindId {
 }
 
 fn kinds() -> Vec<PhaseKind> {
-    let kernels = Kind::ALL.map(|kind| match kind {
-        Kind::Chase => phase("chase", 12.0, [280.0, 4.0, 270.0, 230.0], 0.05),
-        Kind::Gather => phase("gather", 4.0, [250.0, 4.0, 230.0, 200.0], 0.1),
-        Kind::Stream => phase("stream", 2.5, [250.0, 125.0, 60.0, 45.0], 0.9),
-        Kind::Stencil => phase("stencil", 1.4, [350.0, 80.0, 40.0, 20.0], 0.5),
-        Kind::Blackscholes => phase("blackscholes", 0.9, [220.0, 60.0, 2.0, 0.2], 0.1),
+    let kernels = Kind::ALL.map(|kind| {
+        let (cycles_per_instruction, rates, llc_miss_ratio) = match kind {
+            Kind::Chase => (12.0, [280.0, 4.0, 270.0, 230.0], 0.05),
+            Kind::Gather => (4.0, [250.0, 4.0, 230.0, 200.0], 0.1),
+            Kind::Stream => (2.5, [250.0, 125.0, 60.0, 45.0], 0.9),
+            Kind::Stencil => (1.4, [350.0, 80.0, 40.0, 20.0], 0.5),
+            Kind::Blackscholes => (0.9, [220.0, 60.0, 2.0, 0.2], 0.1),
+            Kind::Canneal => (1.1, [170.0, 70.0, 19.0, 16.0], 0.1),
+            Kind::Swaptions => (0.7, [370.0, 43.0, 0.2, 0.2], 0.1),
+            Kind::Streamcluster => (1.2, [320.0, 1.0, 40.0, 39.0], 0.3),
+            Kind::Fluidanimate => (0.7, [185.0, 8.0, 0.8, 0.5], 0.1),
+            Kind::Dedup => (0.8, [166.0, 4.0, 2.0, 1.8], 0.8),
+            Kind::Viterbi => (0.9, [320.0, 110.0, 13.0, 13.0], 0.2),
+            Kind::EventQueue => (1.3, [150.0, 85.0, 13.0, 8.0], 0.2),
+            Kind::Stringwalk => (1.6, [225.0, 7.0, 19.0, 11.0], 0.2),
+            Kind::Spmv => (1.1, [500.0, 74.0, 44.0, 25.0], 0.4),
+            Kind::Btree => (1.6, [125.0, 7.0, 19.0, 11.0], 0.2),
+        };
+        phase(kind.name(), cycles_per_instruction, rates, llc_miss_ratio)
     });
     let resident = phase("resident", 0.7, [300.0, 100.0, 5.0, 0.1], 0.1);
     let idle = PhaseKind { name: "idle", idle_share: 0.999, kernel_share: 1.0, ..resident.clone() };
@@ -137,25 +156,26 @@ fn phase(name: &'static str, cycles_per_instruction: f64, rates: [f64; 4], llc_m
 /// How much longer each kind takes beside one of each other: a product of how much the one suffers and the other
 /// presses.
 fn interference() -> BTreeMap<(KindId, KindId), f64> {
-    let suffers = |kind| match kind {
-        Kind::Chase => 1.5,
-        Kind::Gather => 1.0,
-        Kind::Stream => 0.5,
-        Kind::Stencil => 0.6,
-        Kind::Blackscholes => 0.02,
-    };
-    let presses = |kind| match kind {
-        Kind::Chase => 0.4,
-        Kind::Gather => 0.6,
-        Kind::Stream => 1.0,
-        Kind::Stencil => 0.6,
-        Kind::Blackscholes => 0.01,
+    let suffers_and_presses = |kind| match kind {
+        Kind::Chase => (1.5, 0.4),
+        Kind::Gather => (1.0, 0.6),
+        Kind::Stream => (0.5, 1.0),
+        Kind::Stencil => (0.6, 0.6),
+        Kind::Blackscholes | Kind::Swaptions | Kind::Fluidanimate => (0.02, 0.01),
+        Kind::Canneal => (0.6, 0.4),
+        Kind::Streamcluster => (0.8, 0.7),
+        Kind::Dedup => (0.1, 0.4),
+        Kind::Viterbi => (0.4, 0.4),
+        Kind::EventQueue => (0.6, 0.3),
+        Kind::Stringwalk | Kind::Btree => (1.0, 0.3),
+        Kind::Spmv => (0.6, 0.7),
     };
     let all = || Kind::ALL.into_iter().enumerate();
     all()
         .flat_map(|(victim, sufferer)| {
             all().map(move |(neighbour, presser)| {
-                ((KindId(victim), KindId(neighbour)), suffers(sufferer) * presses(presser))
+                let (suffers, presses) = (suffers_and_presses(sufferer).0, suffers_and_presses(presser).1);
+                ((KindId(victim), KindId(neighbour)), suffers * presses)
             })
         })
         .collect()

@@ -6,7 +6,7 @@
 use std::process::ExitCode;
 
 use workloads::kernels::Kind;
-use workloads::script::{Script, Step, parse_bytes, parse_count};
+use workloads::script::{Length, Part, Script, Step, parse_bytes, parse_count};
 
 const HELP: &str = "\
 Benchmark kernels with known answers.
@@ -16,12 +16,17 @@ usage: kernels KERNEL [--size SIZE] [--instructions COUNT] [--seed N]
        kernels idle SECONDS
 
 KERNEL   chase (dependent random loads), gather (independent random loads), stream (read and write in
-         order), stencil (relaxation of a grid), blackscholes (arithmetic on little data)
+         order), stencil (relaxation of a grid), blackscholes (arithmetic on little data), canneal (swaps in
+         a netlist), swaptions (Monte Carlo), streamcluster (distances to a centre), fluidanimate (particles
+         in cells), dedup (chunks of a stream), viterbi (dynamic programming), eventqueue (simulation),
+         stringwalk (names of a document), spmv (sparse matrix times vector), btree (look-ups in an index)
 SIZE     working set, as 768KiB or 8MiB (default 1MiB)
 COUNT    about how many instructions to run, as 60M or 2G (default 100M)
-SCRIPT   steps 'kernel:size:count', as 'chase:768KiB:60M blackscholes:64KiB:80M'
+SCRIPT   steps 'kernel:size:count', as 'chase:768KiB:60M blackscholes:64KiB:80M'; a count as 6M..600M is drawn
+         each time, ~60M drawn with this mean; '(a b)x3 c' repeats a and b; '[a b | 20 80 | 100 0]x50' is a
+         Markov chain of 50 steps, each next one drawn by the row (percent) of the one before
 ROUNDS   how often the script is repeated (default 1)
-N        what the buffers are filled from (default 1)
+N        what the buffers are filled from and what is drawn is drawn from (default 1)
 
 Prints 'checksum' and 16 hexadecimal digits: a function of the arguments alone. Each phase is marked by one
 no-operation instruction, which an emulated machine recognises.
@@ -58,7 +63,8 @@ fn run(arguments: &[String]) -> Result<String, String> {
             if options.size_bytes < kind.least_bytes() {
                 return Err(format!("a working set below {} bytes", kind.least_bytes()));
             }
-            let step = Step { kind, working_set_bytes: options.size_bytes, instructions: options.instructions };
+            let length = Length::Exact(options.instructions);
+            let step = Part::Step(Step { kind, working_set_bytes: options.size_bytes, length });
             Ok(answer(&Script::new(vec![step]).map_err(|error| error.to_string())?, &options))
         }
     }

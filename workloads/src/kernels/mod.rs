@@ -7,6 +7,16 @@
 //! | [`stream`] | libquantum | memory bandwidth, reads and write-backs | prefetchable, all |
 //! | [`stencil`] | lbm | bandwidth and arithmetic | all |
 //! | [`blackscholes`] | PARSEC's blackscholes | arithmetic; hardly any memory | - |
+//! | [`canneal`] | PARSEC's canneal | cache capacity, scattered writes | twelve at a time, behind one |
+//! | [`swaptions`] | PARSEC's swaptions | arithmetic on a small state | - |
+//! | [`streamcluster`] | PARSEC's streamcluster | bandwidth, reuse a whole sweep later | prefetchable, all |
+//! | [`fluidanimate`] | PARSEC's fluidanimate | arithmetic along short lists; little memory | few: from record to record |
+//! | [`dedup`] | PARSEC's dedup | two streams, a hash table, arithmetic | the streams' |
+//! | [`viterbi`] | hmmer | first- and second-level cache, integer arithmetic | prefetchable, all |
+//! | [`eventqueue`] | omnetpp | cache capacity, graded reuse, writes | few: a heap's path, then two |
+//! | [`stringwalk`] | xalancbmk | memory latency, byte handling | few: one node after the other |
+//! | [`spmv`] | sparse solvers | bandwidth and cache capacity at once | all |
+//! | [`btree`] | a database's index | cache capacity, graded reuse | those of two look-ups |
 //!
 //! A kernel is built once (that allocates its working set and touches every page) and then run for any number of
 //! operations, going on where it stopped; its checksum covers all that was computed so far. How many instructions an
@@ -14,10 +24,21 @@
 //! readable, nothing depends on it being exact.
 
 pub mod blackscholes;
+pub mod btree;
+pub mod canneal;
 pub mod chase;
+pub mod dedup;
+pub(crate) mod elementary;
+pub mod eventqueue;
+pub mod fluidanimate;
 pub mod gather;
+pub mod spmv;
 pub mod stencil;
 pub mod stream;
+pub mod streamcluster;
+pub mod stringwalk;
+pub mod swaptions;
+pub mod viterbi;
 
 use std::str::FromStr;
 
@@ -43,11 +64,47 @@ pub enum Kind {
     Stencil,
     /// Option pricing.
     Blackscholes,
+    /// Swaps in a netlist.
+    Canneal,
+    /// Monte Carlo pricing.
+    Swaptions,
+    /// Distances of all points to a candidate.
+    Streamcluster,
+    /// Smoothed-particle hydrodynamics.
+    Fluidanimate,
+    /// Content-defined chunks, hashed and written once.
+    Dedup,
+    /// Dynamic programming over a profile.
+    Viterbi,
+    /// Discrete event simulation.
+    EventQueue,
+    /// A document tree whose names are looked up.
+    Stringwalk,
+    /// A sparse matrix times a vector.
+    Spmv,
+    /// Look-ups in a B+ tree.
+    Btree,
 }
 
 impl Kind {
     /// Every kind, in the order of the table above.
-    pub const ALL: [Kind; 5] = [Kind::Chase, Kind::Gather, Kind::Stream, Kind::Stencil, Kind::Blackscholes];
+    pub const ALL: [Kind; 15] = [
+        Kind::Chase,
+        Kind::Gather,
+        Kind::Stream,
+        Kind::Stencil,
+        Kind::Blackscholes,
+        Kind::Canneal,
+        Kind::Swaptions,
+        Kind::Streamcluster,
+        Kind::Fluidanimate,
+        Kind::Dedup,
+        Kind::Viterbi,
+        Kind::EventQueue,
+        Kind::Stringwalk,
+        Kind::Spmv,
+        Kind::Btree,
+    ];
 
     /// The name on the command line and in scripts.
     #[must_use]
@@ -58,6 +115,16 @@ impl Kind {
             Kind::Stream => "stream",
             Kind::Stencil => "stencil",
             Kind::Blackscholes => "blackscholes",
+            Kind::Canneal => "canneal",
+            Kind::Swaptions => "swaptions",
+            Kind::Streamcluster => "streamcluster",
+            Kind::Fluidanimate => "fluidanimate",
+            Kind::Dedup => "dedup",
+            Kind::Viterbi => "viterbi",
+            Kind::EventQueue => "eventqueue",
+            Kind::Stringwalk => "stringwalk",
+            Kind::Spmv => "spmv",
+            Kind::Btree => "btree",
         }
     }
 
@@ -76,6 +143,16 @@ impl Kind {
             Kind::Stream => stream::INSTRUCTIONS_PER_OPERATION,
             Kind::Stencil => stencil::INSTRUCTIONS_PER_OPERATION,
             Kind::Blackscholes => blackscholes::INSTRUCTIONS_PER_OPERATION,
+            Kind::Canneal => canneal::INSTRUCTIONS_PER_OPERATION,
+            Kind::Swaptions => swaptions::INSTRUCTIONS_PER_OPERATION,
+            Kind::Streamcluster => streamcluster::INSTRUCTIONS_PER_OPERATION,
+            Kind::Fluidanimate => fluidanimate::INSTRUCTIONS_PER_OPERATION,
+            Kind::Dedup => dedup::INSTRUCTIONS_PER_OPERATION,
+            Kind::Viterbi => viterbi::INSTRUCTIONS_PER_OPERATION,
+            Kind::EventQueue => eventqueue::INSTRUCTIONS_PER_OPERATION,
+            Kind::Stringwalk => stringwalk::INSTRUCTIONS_PER_OPERATION,
+            Kind::Spmv => spmv::INSTRUCTIONS_PER_OPERATION,
+            Kind::Btree => btree::INSTRUCTIONS_PER_OPERATION,
         }
     }
 
@@ -94,6 +171,16 @@ impl Kind {
             Kind::Stream => Box::new(stream::Stream::new(working_set_bytes, seed)),
             Kind::Stencil => Box::new(stencil::Stencil::new(working_set_bytes, seed)),
             Kind::Blackscholes => Box::new(blackscholes::Blackscholes::new(working_set_bytes, seed)),
+            Kind::Canneal => Box::new(canneal::Canneal::new(working_set_bytes, seed)),
+            Kind::Swaptions => Box::new(swaptions::Swaptions::new(working_set_bytes, seed)),
+            Kind::Streamcluster => Box::new(streamcluster::Streamcluster::new(working_set_bytes, seed)),
+            Kind::Fluidanimate => Box::new(fluidanimate::Fluidanimate::new(working_set_bytes, seed)),
+            Kind::Dedup => Box::new(dedup::Dedup::new(working_set_bytes, seed)),
+            Kind::Viterbi => Box::new(viterbi::Viterbi::new(working_set_bytes, seed)),
+            Kind::EventQueue => Box::new(eventqueue::EventQueue::new(working_set_bytes, seed)),
+            Kind::Stringwalk => Box::new(stringwalk::Stringwalk::new(working_set_bytes, seed)),
+            Kind::Spmv => Box::new(spmv::Spmv::new(working_set_bytes, seed)),
+            Kind::Btree => Box::new(btree::Btree::new(working_set_bytes, seed)),
         }
     }
 }
@@ -132,12 +219,22 @@ mod tests {
         assert_eq!(answers, KNOWN);
     }
 
-    const KNOWN: [&str; 5] = [
+    const KNOWN: [&str; 15] = [
         "chase 9b1f2417d16b4e39",
         "gather ec7fc3ed22e29dfc",
         "stream 93cf4ab927c919f3",
         "stencil 2bc8b73cd4f61406",
         "blackscholes 820247158e6735a5",
+        "canneal ce853a16ee579468",
+        "swaptions f96c34d603dc83e4",
+        "streamcluster 1e4c69a496fbb197",
+        "fluidanimate 1db4bf085da55207",
+        "dedup 322ad028b00c98b2",
+        "viterbi 117b354ddb50bfa6",
+        "eventqueue 177ef38cfa20c8c5",
+        "stringwalk 4db170da04693994",
+        "spmv 2644432cbd2a5c19",
+        "btree 8207c8a72566f555",
     ];
 
     #[test]
