@@ -131,17 +131,16 @@ impl PrivateCache {
         self.words[set * self.ways..][..self.ways].iter().any(|word| word & !DIRTY == line.word())
     }
 
-    /// Empties the cache; answers how many lines were dirty.
-    pub fn clear(&mut self) -> u64 {
-        let dirty = self.dirty_lines();
-        self.words.fill(0);
-        dirty
+    /// Hands every dirty line to `visit`.
+    pub fn each_dirty(&self, mut visit: impl FnMut(Line)) {
+        for word in self.words.iter().filter(|&&word| word & DIRTY != 0) {
+            visit(Line(word >> FLAG_BITS));
+        }
     }
 
-    /// How many lines are dirty.
-    #[must_use]
-    pub fn dirty_lines(&self) -> u64 {
-        self.words.iter().filter(|&&word| word & DIRTY != 0).count() as u64
+    /// Empties the cache.
+    pub fn clear(&mut self) {
+        self.words.fill(0);
     }
 }
 
@@ -214,10 +213,11 @@ impl FirstLevel {
         (dropped & DIRTY != 0).then_some(victim)
     }
 
-    /// How many lines are dirty.
-    #[must_use]
-    pub fn dirty_lines(&self) -> u64 {
-        self.words.iter().filter(|&&word| word & DIRTY != 0).count() as u64
+    /// Hands every dirty line's physical line to `visit`.
+    pub fn each_dirty(&self, mut visit: impl FnMut(Line)) {
+        for (_, physical) in self.words.iter().zip(&self.physical).filter(|(word, _)| **word & DIRTY != 0) {
+            visit(*physical);
+        }
     }
 
     /// Makes the next access to each line be told: it is not found in the usual way, and [`FirstLevel::renew`] has to
@@ -240,13 +240,9 @@ impl FirstLevel {
     }
 
     /// Empties the cache and hands every dirty line's physical line to `written_out`.
-    pub fn flush(&mut self, mut written_out: impl FnMut(Line)) {
-        for (word, physical) in self.words.iter_mut().zip(&self.physical) {
-            if *word & DIRTY != 0 {
-                written_out(*physical);
-            }
-            *word = 0;
-        }
+    pub fn flush(&mut self, written_out: impl FnMut(Line)) {
+        self.each_dirty(written_out);
+        self.words.fill(0);
     }
 }
 

@@ -18,14 +18,17 @@ use memmap2::{MmapOptions, MmapRaw};
 
 use crate::counters::Counters;
 use crate::marks::PHASES;
+use crate::pipeline::TICKS_PER_CYCLE;
+use crate::seat::TurnEnd;
 use crate::segment::SegmentError;
 use crate::spec::{MAX_CPUS_PER_DOMAIN, Machine};
+use crate::vcpu::Halt;
 
 /// `"PHASECST"`.
 const MAGIC: u64 = u64::from_le_bytes(*b"PHASECST");
 
 /// Raised with every change to these structures: harness and plugin must agree.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 const PAGE: usize = 4096;
 const MAX_TEXT: usize = 8192;
@@ -67,9 +70,35 @@ pub(crate) struct DomainState {
     pub(crate) running: AtomicU32,
     /// How many of `members` are in use.
     pub(crate) member_count: AtomicU32,
-    /// Slots that take turns here, ascending.
-    pub(crate) members: [AtomicU32; MAX_CPUS_PER_DOMAIN as usize],
+    /// Slots that take turns in the current epoch, ascending.
+    pub(crate) members: [AtomicU32; MAX_RESIDENTS],
+    /// How many of `residents` are in use.
+    pub(crate) resident_count: AtomicU32,
+    /// The number of its first CPU.
+    pub(crate) first_cpu: AtomicU32,
+    /// Slots that are placed here, ascending.
+    pub(crate) residents: [AtomicU32; MAX_RESIDENTS],
+    /// Who has each of its CPUs.
+    pub(crate) holds: [Hold; MAX_CPUS_PER_DOMAIN as usize],
 }
+
+impl DomainState {
+    pub(crate) fn residents(&self) -> &[AtomicU32] {
+        &self.residents[..self.resident_count.load(Ordering::Relaxed) as usize]
+    }
+}
+
+/// Who has a CPU.
+#[repr(C)]
+pub(crate) struct Hold {
+    /// When its time slice began.
+    pub(crate) began_cycles: AtomicU64,
+    /// The vCPU that runs here, or ran last; `NOWHERE` if none ever has.
+    pub(crate) slot: AtomicU32,
+}
+
+/// Most vCPUs in one LLC domain, those that share a CPU included.
+pub(crate) const MAX_RESIDENTS: usize = 256;
 
 /// No plugin has attached yet.
 pub(crate) const EMPTY: u32 = 0;
@@ -95,6 +124,14 @@ pub(crate) struct SlotState {
     pub(crate) home: AtomicU32,
     /// Raised whenever it is placed on another CPU.
     pub(crate) generation: AtomicU32,
+    /// 1 if it has halted in its last turn, and gives up its CPU if another waits.
+    pub(crate) yields: AtomicU32,
+    /// If it is halted: since when, until when, and its idle time before that. The counters say no more than that.
+    pub(crate) halted_from_ticks: AtomicU64,
+    /// See `halted_from_ticks`.
+    pub(crate) halted_until_ticks: AtomicU64,
+    /// See `halted_from_ticks`.
+    pub(crate) idle_before_ticks: AtomicU64,
     /// Length of `failure`; 0 while there is none.
     pub(crate) failure_bytes: AtomicU32,
     failure: [AtomicU8Cell; MAX_FAILURE],
@@ -103,18 +140,33 @@ pub(crate) struct SlotState {
 }
 
 impl SlotState {
-    /// Makes counts visible to the harness; ordered by the hand-over of the turn that follows.
-    pub(crate) fn publish(&self, counters: Counters, marks: &[u64; PHASES + 1]) {
-        for (cell, count) in self.counters.iter().zip(counters.to_array()) {
+    /// Makes the state at the end of a turn visible to the others; ordered by the hand-over of the turn that follows.
+    pub(crate) fn publish(&self, end: &TurnEnd) {
+        for (cell, count) in self.counters.iter().zip(end.counters.to_array()) {
             cell.store(count, Ordering::Relaxed);
         }
-        for (cell, count) in self.marks.iter().zip(marks) {
-            cell.store(*count, Ordering::Relaxed);
+        for (cell, count) in self.marks.iter().zip(end.phase_instructions) {
+            cell.store(count, Ordering::Relaxed);
         }
+        let Halt { from_ticks, until_ticks, idle_before_ticks } = end.halt.unwrap_or_default();
+        self.yields.store(end.halt.is_some().into(), Ordering::Relaxed);
+        self.halted_from_ticks.store(from_ticks, Ordering::Relaxed);
+        self.halted_until_ticks.store(until_ticks, Ordering::Relaxed);
+        self.idle_before_ticks.store(idle_before_ticks, Ordering::Relaxed);
     }
 
-    pub(crate) fn counters(&self) -> Counters {
-        Counters::from_array(std::array::from_fn(|at| self.counters[at].load(Ordering::Relaxed)))
+    /// What the vCPU has counted up to `now_cycles`, which is no earlier than the end of its last turn. While it is
+    /// halted its idle time goes on, and nobody wakes it to say so.
+    pub(crate) fn counters(&self, now_cycles: u64) -> Counters {
+        let counters = Counters::from_array(std::array::from_fn(|at| self.counters[at].load(Ordering::Relaxed)));
+        let until = self.halted_until_ticks.load(Ordering::Relaxed).min(now_cycles * TICKS_PER_CYCLE);
+        match until.checked_sub(self.halted_from_ticks.load(Ordering::Relaxed)) {
+            Some(ticks @ 1..) => {
+                let idle_ticks = self.idle_before_ticks.load(Ordering::Relaxed) + ticks;
+                Counters { idle_cycles: idle_ticks / TICKS_PER_CYCLE, ..counters }
+            }
+            _ => counters,
+        }
     }
 
     pub(crate) fn marks(&self) -> [u64; PHASES + 1] {

@@ -34,3 +34,5 @@ pub mod idle;
 pub mod replay;
 
 mod layout;
+
+mod turns;

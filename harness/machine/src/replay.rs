@@ -192,6 +192,7 @@ impl ReplayedMachine {
                 let home = self.places[slot].home;
                 let remote = home.map_or(0, |home| self.machine.remote_latency_cycles(home, Domain(domain as u32)));
                 let turn = Turn {
+                    domain: Domain(domain as u32),
                     epoch_start_cycles,
                     epoch_end_cycles: epoch_start_cycles + epoch,
                     memory_latency_cycles: *latency_cycles + f64::from(remote),

@@ -11,8 +11,10 @@ use crate::bandwidth::Channel;
 use crate::counters::Counters;
 use crate::layout::{ARRIVED, ATTACHED, EMPTY, Mapping};
 use crate::marks::PHASES;
-use crate::segment::{Segment, SegmentError, Slot, give_turn, ring, sleep_on};
+use crate::segment::{Segment, SegmentError, Slot, ring, sleep_on};
 use crate::spec::{Domain, Machine, Node};
+use crate::turns::Turns;
+use crate::vcpu::Halt;
 
 /// How often a waiting vCPU looks whether its harness is still there.
 const HARNESS_CHECK: Duration = Duration::from_secs(1);
@@ -26,8 +28,23 @@ pub struct Turn {
     pub epoch_end_cycles: u64,
     /// What a load from memory takes in this epoch, queueing and the way to another node included.
     pub memory_latency_cycles: f64,
-    /// Raised whenever the vCPU is placed on another CPU: its private caches are cold.
+    /// Where the vCPU runs.
+    pub domain: Domain,
+    /// Raised whenever the vCPU was placed on another CPU, or another vCPU ran on this one: its private caches are cold.
     pub generation: u32,
+}
+
+/// What a vCPU hands over with its turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TurnEnd {
+    /// Its counts so far.
+    pub counters: Counters,
+    /// Instructions begun under each phase, running sums; the last of those under none.
+    pub phase_instructions: [u64; PHASES + 1],
+    /// Lines that it moved to and from memory in this turn.
+    pub lines_moved: u64,
+    /// That it has halted.
+    pub halt: Option<Halt>,
 }
 
 /// One vCPU's seat. It has the turn from each [`Turn`] it is answered until the next call.
@@ -103,18 +120,14 @@ impl Seat {
         self.await_turn()
     }
 
-    /// Ends the turn: publishes the counts, charges `lines_moved` to the domain's memory channel, hands the turn on
-    /// and waits for the next. `None` once all are released.
-    pub fn pass(&mut self, counters: Counters, marks: &[u64; PHASES + 1], lines_moved: u64) -> Option<Turn> {
-        self.mapping.slot(self.slot).publish(counters, marks);
-        let domain = self.mapping.domain(self.domain);
-        domain.lines_moved.fetch_add(lines_moved, Relaxed);
-        self.mapping.slot(self.slot).turn.store(0, Relaxed);
-        let members = &domain.members[..domain.member_count.load(Relaxed) as usize];
-        match members.iter().map(|member| member.load(Relaxed)).find(|&member| member > self.slot) {
-            Some(next) => give_turn(self.mapping.slot(next)),
-            None => self.close_epoch(),
-        }
+    /// Ends the turn: publishes the counts, charges the lines moved to the domain's memory channel, hands the turn on and
+    /// waits for the next, which after a halt is not before its end. `None` once all are released.
+    pub fn pass(&mut self, end: &TurnEnd) -> Option<Turn> {
+        let slot = self.mapping.slot(self.slot);
+        slot.publish(end);
+        self.mapping.domain(self.domain).lines_moved.fetch_add(end.lines_moved, Relaxed);
+        slot.turn.store(0, Relaxed);
+        Turns::of(&self.mapping, &self.machine, &self.channel, self.domain).hand_on(self.slot);
         self.await_turn()
     }
 
@@ -124,22 +137,6 @@ impl Seat {
         // domain and the call panics, and `pass` borrows the seat exclusively until the next turn has come. After a
         // release nobody takes turns any more, and the caller has been told to stop.
         unsafe { self.mapping.tags(self.domain) }
-    }
-
-    fn close_epoch(&self) {
-        let domain = self.mapping.domain(self.domain);
-        let header = self.mapping.header();
-        let lines = domain.lines_moved.swap(0, Relaxed);
-        let latency = f64::from_bits(domain.latency_bits.load(Relaxed));
-        domain.latency_bits.store(self.channel.next_latency_cycles(latency, lines).to_bits(), Relaxed);
-        let ended = domain.epoch_end_cycles.load(Relaxed);
-        if ended < header.horizon_cycles.load(Relaxed) {
-            domain.epoch_end_cycles.store(ended + self.machine.epoch_cycles(), Relaxed);
-            give_turn(self.mapping.slot(domain.members[0].load(Relaxed)));
-            return;
-        }
-        domain.running.store(0, Release);
-        ring(&header.doorbell);
     }
 
     fn await_turn(&mut self) -> Option<Turn> {
@@ -167,6 +164,7 @@ impl Seat {
             epoch_start_cycles: end - self.machine.epoch_cycles(),
             epoch_end_cycles: end,
             memory_latency_cycles: f64::from_bits(domain.latency_bits.load(Relaxed)) + f64::from(remote),
+            domain: Domain(self.domain),
             generation: slot.generation.load(Relaxed),
         })
     }

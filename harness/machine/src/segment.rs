@@ -3,7 +3,8 @@
 //!
 //! Virtual time passes in *epochs*. The LLC domains are independent of each other between two grants. Within a domain
 //! the vCPUs that are placed there take turns in the order of their slots: one runs until its clock is at or past the
-//! epoch's end, then the next; the last one closes the epoch. At the granted *horizon* the domain parks. A vCPU may
+//! epoch's end, then the next; the last one closes the epoch. Those that share a CPU do so by time slices of whole
+//! epochs. At the granted *horizon* the domain parks. A vCPU may
 //! pass the end of an epoch by a few hundred cycles, by which it starts late in the next, so nothing is lost. Only
 //! the vCPU that has the turn touches its domain's LLC and memory channel, so a run does not depend on how the host
 //! schedules the processes.
@@ -15,6 +16,7 @@
 //! domain 1   slot 1 ====>|====>|                                           .   (its epochs are its own)
 //! ```
 
+use std::collections::BTreeMap;
 use std::os::fd::BorrowedFd;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::time::{Duration, Instant};
@@ -23,9 +25,10 @@ use rustix::thread::futex;
 
 use crate::bandwidth::Channel;
 use crate::counters::Counters;
-use crate::layout::{ARRIVED, Mapping, NOWHERE, SlotState};
+use crate::layout::{ARRIVED, MAX_RESIDENTS, Mapping, NOWHERE, SlotState};
 use crate::marks::PHASES;
 use crate::spec::{Cpu, Domain, Machine};
+use crate::turns::Turns;
 
 /// A vCPU's place in the segment, from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -75,6 +78,13 @@ impl Segment {
         for domain in 0..mapping.domains() as u32 {
             mapping.domain(domain).latency_bits.store(idle.to_bits(), Relaxed);
         }
+        for (domain, cpus) in machine.domains() {
+            let state = mapping.domain(domain.0);
+            state.first_cpu.store(cpus.first().map_or(0, |cpu| cpu.0), Relaxed);
+            for hold in &state.holds {
+                hold.slot.store(NOWHERE, Relaxed);
+            }
+        }
         Ok(Self { machine: machine.clone(), mapping })
     }
 
@@ -97,7 +107,8 @@ impl Segment {
     }
 
     /// Puts a vCPU on a CPU; on another than before, its private caches go cold. Its memory is on the node of its first
-    /// CPU, and stays there. Refused while time passes. Two vCPUs may share a CPU for a moment, so that they can change places; [`Segment::grant`] refuses it.
+    /// CPU, and stays there. Refused while time passes. Two vCPUs may always share a CPU for a moment, so that they can
+    /// change places; [`Segment::grant`] refuses it unless the machine has time slices.
     pub fn place(&self, slot: Slot, cpu: Cpu) -> Result<(), SegmentError> {
         let refuse = |reason: String| SegmentError::new(format!("place slot {} on CPU {}", slot.0, cpu.0), reason);
         if slot.0 as usize >= self.mapping.slots() {
@@ -122,7 +133,7 @@ impl Segment {
     }
 
     /// Lets `cycles` of virtual time pass in every domain; returns at once. `cycles` is a multiple of the epoch, every
-    /// placed vCPU has arrived and is parked, and no two are on one CPU.
+    /// placed vCPU has arrived and is parked, and no two are on one CPU unless the machine has time slices.
     pub fn grant(&self, cycles: u64) -> Result<(), SegmentError> {
         let refuse = |reason: String| SegmentError::new(format!("grant {cycles} virtual cycles"), reason);
         let epoch = self.machine.epoch_cycles();
@@ -132,40 +143,53 @@ impl Segment {
         if let Some(slot) = self.pending().first() {
             return Err(refuse(format!("slot {} has not arrived or is running; wait for it first", slot.0)));
         }
-        let mut taken = std::collections::BTreeMap::new();
-        for slot in self.placed() {
-            if let Some(other) = taken.insert(self.slot(slot).cpu.load(Relaxed), slot) {
-                return Err(refuse(format!("slots {} and {} are on the same CPU", other.0, slot.0)));
-            }
-        }
+        self.check_sharing().map_err(refuse)?;
         let header = self.mapping.header();
         let start = header.horizon_cycles.fetch_add(cycles, Relaxed);
         let channel = Channel::new(&self.machine);
-        let mut first_of = Vec::new();
+        let mut busy = Vec::new();
         for domain in 0..self.mapping.domains() as u32 {
-            let members: Vec<Slot> =
-                self.placed().into_iter().filter(|&slot| self.slot(slot).domain.load(Relaxed) == domain).collect();
+            let residents = self.residents(domain);
             let state = self.mapping.domain(domain);
-            for (cell, member) in state.members.iter().zip(&members) {
-                cell.store(member.0, Relaxed);
+            for (cell, resident) in state.residents.iter().zip(&residents) {
+                cell.store(resident.0, Relaxed);
             }
-            state.member_count.store(members.len() as u32, Relaxed);
-            state.epoch_end_cycles.store(start + epoch, Relaxed);
-            match members.first() {
-                Some(&first) => {
-                    state.running.store(1, Relaxed);
-                    first_of.push(first);
-                }
+            state.resident_count.store(residents.len() as u32, Relaxed);
+            if residents.is_empty() {
                 // Nobody asks for memory: an empty domain's queue runs dry while the others' time passes.
-                None => {
-                    let latency = f64::from_bits(state.latency_bits.load(Relaxed));
-                    let latency = channel.calmed_latency_cycles(latency, cycles / epoch);
-                    state.latency_bits.store(latency.to_bits(), Relaxed);
-                }
+                let latency = f64::from_bits(state.latency_bits.load(Relaxed));
+                let latency = channel.calmed_latency_cycles(latency, cycles / epoch);
+                state.latency_bits.store(latency.to_bits(), Relaxed);
+            } else {
+                state.running.store(1, Relaxed);
+                busy.push(domain);
             }
         }
-        for first in first_of {
-            give_turn(self.slot(first));
+        for domain in busy {
+            Turns::of(&self.mapping, &self.machine, &channel, domain).open(start);
+        }
+        Ok(())
+    }
+
+    /// Two vCPUs on one CPU take turns by time slices, if the machine has them.
+    fn check_sharing(&self) -> Result<(), String> {
+        for domain in 0..self.mapping.domains() as u32 {
+            let residents = self.residents(domain).len();
+            if residents > MAX_RESIDENTS {
+                return Err(format!("{residents} vCPUs are in LLC domain {domain}, and it takes {MAX_RESIDENTS}"));
+            }
+        }
+        if self.machine.timeslice_cycles().is_some() {
+            return Ok(());
+        }
+        let mut taken = BTreeMap::new();
+        for slot in self.placed() {
+            if let Some(other) = taken.insert(self.slot(slot).cpu.load(Relaxed), slot) {
+                return Err(format!(
+                    "slots {} and {} are on the same CPU, and the machine has no core.timeslice_cycles",
+                    other.0, slot.0
+                ));
+            }
         }
         Ok(())
     }
@@ -204,10 +228,10 @@ impl Segment {
         self.slot(slot).turn.load(Acquire) == 1
     }
 
-    /// The vCPU's counts up to the last epoch it finished; meaningful while parked.
+    /// The vCPU's counts up to the horizon; meaningful while parked.
     #[must_use]
     pub fn counters(&self, slot: Slot) -> Counters {
-        self.slot(slot).counters()
+        self.slot(slot).counters(self.horizon_cycles())
     }
 
     /// Instructions the vCPU began under each phase of its ground truth, running sums; the last is of those under none.
@@ -251,6 +275,10 @@ impl Segment {
             .map(Slot)
             .filter(|&slot| self.slot(slot).cpu.load(Acquire) != NOWHERE)
             .collect()
+    }
+
+    fn residents(&self, domain: u32) -> Vec<Slot> {
+        self.placed().into_iter().filter(|&slot| self.slot(slot).domain.load(Relaxed) == domain).collect()
     }
 
     fn running(&self) -> Vec<Domain> {

@@ -124,6 +124,7 @@ pub struct Machine {
     llc: CacheSpec,
     memory: MemorySpec,
     core: CoreSpec,
+    timeslice_cycles: Option<u64>,
 }
 
 impl Machine {
@@ -245,6 +246,12 @@ impl Machine {
         self.core
     }
 
+    /// For how long each of the vCPUs that share a CPU has it at a time, a multiple of the epoch; absent if none may.
+    #[must_use]
+    pub const fn timeslice_cycles(&self) -> Option<u64> {
+        self.timeslice_cycles
+    }
+
     /// Everything that a vCPU's references to the LLC depend on, as one word: its private caches and its prefetcher. Not
     /// the LLC, the memory, the core or the epoch, which only say how long references take. A recorded stream plays on
     /// every machine that answers the same.
@@ -314,6 +321,7 @@ mod tests {
             ("bytes_per_cycle = 4.0", "bytes_per_cycle = nan", "memory.bytes_per_cycle"),
             ("reorder_window = 192", "reorder_windw = 192", "core.reorder_windw"),
             ("miss_registers = 10", "miss_registers = \"ten\"", "core.miss_registers"),
+            ("miss_registers = 10", "miss_registers = 10\ntimeslice_cycles = 30_000", "core.timeslice_cycles"),
             ("frequency_mhz = 2000", "frequency_mhz", "line 4"),
         ];
         for (from, to, key) in cases {

@@ -13,11 +13,12 @@
 
 use crate::cache::{Direction, FirstLevel, Line, Outcome, PrivateCache};
 use crate::counters::Counters;
+use crate::idle::Idleness;
 use crate::marks::{Mark, PHASES};
 use crate::pipeline::{Dependences, Outputs, Pipeline, Service, TICKS_PER_CYCLE, ticks};
 use crate::prefetch::Streamer;
-use crate::seat::Turn;
-use crate::spec::{LINE_BYTES, Machine};
+use crate::seat::{Turn, TurnEnd};
+use crate::spec::{Domain, LINE_BYTES, Machine};
 use crate::stream::{Recorder, Server, StreamError, Sums};
 use crate::uncore::{Indexing, Uncore, UncoreCounts};
 
@@ -48,6 +49,17 @@ pub struct AccessSite {
 
 static NO_BLOCK: Block = Block { instructions: 0, kernel_instructions: 0, outputs: Outputs::NONE };
 
+/// That a vCPU is halted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Halt {
+    /// What it has counted as idle reaches to here, the end of the epoch or the end of its last block.
+    pub from_ticks: u64,
+    /// The end of the epoch after which it runs again.
+    pub until_ticks: u64,
+    /// The idle time that it has counted.
+    pub idle_before_ticks: u64,
+}
+
 /// A vCPU and its state.
 pub struct Vcpu {
     /// Instructions of all blocks before the current one.
@@ -66,6 +78,11 @@ pub struct Vcpu {
     epoch_end_ticks: u64,
     joined_ticks: u64,
     idle_ticks: u64,
+    waited_ticks: u64,
+    epoch_ticks: u64,
+    halt: Option<Halt>,
+    idleness: Idleness,
+    domain: Domain,
     generation: u32,
     l1_misses: u64,
     phase: usize,
@@ -95,6 +112,11 @@ impl Vcpu {
             epoch_end_ticks: 0,
             joined_ticks,
             idle_ticks: 0,
+            waited_ticks: 0,
+            epoch_ticks: machine.epoch_cycles() * TICKS_PER_CYCLE,
+            halt: None,
+            idleness: Idleness::new(machine),
+            domain: turn.domain,
             generation: turn.generation,
             l1_misses: 0,
             phase: PHASES,
@@ -103,30 +125,81 @@ impl Vcpu {
             recorder: None,
         };
         vcpu.pipeline.skip(joined_ticks);
-        vcpu.enter(turn);
+        vcpu.begin(turn);
         vcpu
     }
 
-    /// Begins a turn. On another CPU than before, the private caches are cold; what was dirty in them is written to
-    /// memory, at the new domain's expense: the old one is no longer this vCPU's to touch.
-    pub fn enter(&mut self, turn: Turn) {
-        self.uncore.begin_turn(turn.memory_latency_cycles);
-        self.epoch_end_ticks = turn.epoch_end_cycles * TICKS_PER_CYCLE;
+    /// Begins a turn. Since the last one ended the vCPU was halted, or waited for others on its CPU, or neither. `llc` are
+    /// the tags of the LLC where it runs now.
+    pub fn enter(&mut self, turn: Turn, llc: &mut [u64]) {
+        self.catch_up(turn.epoch_start_cycles * TICKS_PER_CYCLE);
         if turn.generation != self.generation {
             self.generation = turn.generation;
             if let Some(recorder) = &mut self.recorder {
-                recorder.fail("the vCPU was moved, and a stream is of a vCPU that stays where it is");
+                recorder
+                    .fail("the vCPU did not have its CPU for itself all the time, and a stream is of one that does");
             }
-            let mut dirty = 0;
-            self.l1.flush(|_| dirty += 1);
-            dirty += self.l2.as_mut().map_or(0, PrivateCache::clear);
-            self.uncore.written_to_memory(dirty);
-            if let Some(streamer) = &mut self.streamer {
-                streamer.clear();
-            }
-            self.uncore.forget_prefetches();
+            self.go_cold(turn.domain == self.domain, llc);
         }
+        self.begin(turn);
+    }
+
+    fn begin(&mut self, turn: Turn) {
+        self.domain = turn.domain;
+        self.uncore.begin_turn(turn.memory_latency_cycles);
+        self.epoch_end_ticks = turn.epoch_end_cycles * TICKS_PER_CYCLE;
         self.next_event = self.pipeline.next_event(self.epoch_end_ticks);
+    }
+
+    /// Brings the clock to the start of an epoch: first the rest of a halt, which is idle time, then waiting, which is
+    /// neither that nor time in which the vCPU ran.
+    fn catch_up(&mut self, start_ticks: u64) {
+        let mut left_ticks = self.epoch_end_ticks;
+        if let Some(halt) = self.halt.take() {
+            let idle = halt.until_ticks.saturating_sub(halt.from_ticks);
+            self.idle_ticks += idle;
+            self.pipeline.skip(idle);
+            left_ticks = left_ticks.max(halt.until_ticks);
+        }
+        let waited = start_ticks.saturating_sub(left_ticks);
+        if waited > 0 {
+            self.waited_ticks += waited;
+            self.pipeline.skip(waited);
+        }
+    }
+
+    /// Empties the private caches. What was dirty in them goes to the LLC if that is still the same, else to memory, at
+    /// the new domain's expense: the old one is no longer this vCPU's to touch.
+    fn go_cold(&mut self, in_same_domain: bool, llc: &mut [u64]) {
+        let dirty = self.dirty_private_lines();
+        self.l1.flush(|_| {});
+        if let Some(l2) = &mut self.l2 {
+            l2.clear();
+        }
+        if in_same_domain {
+            for line in dirty {
+                self.uncore.written_out(line, llc);
+            }
+        } else {
+            self.uncore.written_to_memory(dirty.len() as u64);
+        }
+        if let Some(streamer) = &mut self.streamer {
+            streamer.clear();
+        }
+        self.uncore.forget_prefetches();
+    }
+
+    /// Lines that would have to be written out if the private caches were emptied, ascending. One that is dirty in both is
+    /// written once.
+    fn dirty_private_lines(&self) -> Vec<Line> {
+        let mut dirty = Vec::new();
+        self.l1.each_dirty(|line| dirty.push(line));
+        if let Some(l2) = &self.l2 {
+            l2.each_dirty(|line| dirty.push(line));
+        }
+        dirty.sort_unstable();
+        dirty.dedup();
+        dirty
     }
 
     /// Records from here on; to be called before the first block.
@@ -171,17 +244,17 @@ impl Vcpu {
     #[cold]
     fn keep_recording(&mut self) {
         let sums = self.sums();
-        let Some(recorder) = &mut self.recorder else { return };
+        let Some(mut recorder) = self.recorder.take() else { return };
         recorder.end_of_block(self.position, &self.block.outputs);
         if recorder.wants_sums(self.position) {
             recorder.sums(self.position, sums);
         }
         if recorder.wants_checkpoint(self.position) {
-            let dirty_lines = self.l1.dirty_lines() + self.l2.as_ref().map_or(0, PrivateCache::dirty_lines);
-            recorder.checkpoint(self.position, dirty_lines);
+            recorder.checkpoint(self.position, self.dirty_private_lines().len() as u64);
             self.l1.age();
         }
         self.next_event = self.next_event.min(recorder.next_event());
+        self.recorder = Some(recorder);
     }
 
     fn sums(&self) -> Sums {
@@ -250,8 +323,8 @@ impl Vcpu {
         self.l1_misses += u64::from(missed);
     }
 
-    /// The current block, which ends here, halts the vCPU: its clock goes to the end of the epoch, and the turn is
-    /// over.
+    /// The current block, which ends here, halts the vCPU: its clock goes to the end of the epoch, and the turn is over.
+    /// The halt may last for more epochs.
     pub fn halt(&mut self) {
         // Blocks are entered before their end is known, so this one's instructions are counted here.
         let _ = self.finish_block();
@@ -264,6 +337,22 @@ impl Vcpu {
         let idle = self.epoch_end_ticks.saturating_sub(self.pipeline.clock(self.position));
         self.idle_ticks += idle;
         self.pipeline.skip(idle);
+        let epochs = self.idleness.epochs_of_halt(self.position - self.kernel_instructions);
+        self.halt = Some(Halt {
+            from_ticks: self.pipeline.clock(self.position),
+            until_ticks: self.epoch_end_ticks + (epochs - 1) * self.epoch_ticks,
+            idle_before_ticks: self.idle_ticks,
+        });
+    }
+
+    /// What there is to hand over with the turn that ends now.
+    pub fn end_turn(&mut self) -> TurnEnd {
+        TurnEnd {
+            counters: self.counters(),
+            phase_instructions: self.phase_instructions(),
+            lines_moved: self.uncore.take_lines_moved(),
+            halt: self.halt,
+        }
     }
 
     /// Another address space from here on: virtually tagged lines are void, dirty ones go a level down.
@@ -298,7 +387,7 @@ impl Vcpu {
         Counters {
             instructions: self.position,
             kernel_instructions: self.kernel_instructions,
-            cycles: (clock - self.joined_ticks - self.idle_ticks) / TICKS_PER_CYCLE,
+            cycles: (clock - self.joined_ticks - self.idle_ticks - self.waited_ticks) / TICKS_PER_CYCLE,
             idle_cycles: self.idle_ticks / TICKS_PER_CYCLE,
             loads: self.loads,
             stores: self.stores,
@@ -317,11 +406,6 @@ impl Vcpu {
         let mut all = self.phase_instructions;
         all[self.phase] += self.position.saturating_sub(self.phase_began);
         all
-    }
-
-    /// Lines moved to and from memory since the last call.
-    pub fn take_lines_moved(&mut self) -> u64 {
-        self.uncore.take_lines_moved()
     }
 
     /// As [`Uncore::memory_level_parallelism`].

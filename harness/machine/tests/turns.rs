@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use machine::counters::Counters;
 use machine::marks::PHASES;
-use machine::seat::Seat;
+use machine::seat::{Seat, TurnEnd};
 use machine::segment::{Progress, Segment, Slot};
 use machine::spec::{Cpu, Domain, Machine};
 
@@ -31,7 +31,9 @@ fn idler(segment: &Segment, slot: u32, lines_per_epoch: u64, log: &Log) -> JoinH
             log.lock().expect("log").push((slot, turn.epoch_end_cycles));
             generations.push(turn.generation);
             instructions += 100;
-            next = seat.pass(Counters { instructions, ..Counters::default() }, &[0; PHASES + 1], lines_per_epoch);
+            let counters = Counters { instructions, ..Counters::default() };
+            let phase_instructions = [0; PHASES + 1];
+            next = seat.pass(&TurnEnd { counters, phase_instructions, lines_moved: lines_per_epoch, halt: None });
         }
         generations.dedup();
         generations

@@ -12,7 +12,6 @@ use std::ffi::{c_uint, c_void};
 use std::fs::File;
 
 use machine::cache::Direction;
-use machine::idle::Idleness;
 use machine::marks::Mark;
 use machine::seat::Seat;
 use machine::stream::Recorder;
@@ -32,7 +31,6 @@ pub(crate) struct Running {
     pub(crate) vcpu: Vcpu,
     seat: Seat,
     addresses: Addresses,
-    idleness: Idleness,
     translations: Translations,
 }
 
@@ -93,9 +91,8 @@ pub(crate) unsafe fn begin() {
     if let Some(file) = stream {
         vcpu.record(Recorder::new(file, seat.machine()));
     }
-    let idleness = Idleness::new(seat.machine());
     let translations = Translations::new();
-    let running = Box::leak(Box::new(Running { vcpu, seat, addresses, idleness, translations }));
+    let running = Box::leak(Box::new(Running { vcpu, seat, addresses, translations }));
     // SAFETY: as promised to us; the box is never freed.
     unsafe { RUNNING = running };
 }
@@ -128,17 +125,15 @@ pub(crate) unsafe fn refuse(message: &str) {
     }
 }
 
-/// Ends the turn and waits for the next; `false`, and no more counting, if all were released meanwhile.
+/// Ends the turn and waits for the next; no more counting if all were released meanwhile.
 #[cold]
-fn pass_turn(running: &mut Running) -> bool {
+fn pass_turn(running: &mut Running) {
     let Running { vcpu, seat, .. } = running;
     if let Some(error) = vcpu.recording_error() {
         seat.fail(&error.to_string());
     }
-    let lines = vcpu.take_lines_moved();
-    let turn = seat.pass(vcpu.counters(), &vcpu.phase_instructions(), lines);
-    match turn {
-        Some(turn) => vcpu.enter(turn),
+    match seat.pass(&vcpu.end_turn()) {
+        Some(turn) => vcpu.enter(turn, seat.llc()),
         None => {
             if let Some(Err(error)) = vcpu.finish_recording() {
                 eprintln!("phasecast plugin: {error}");
@@ -147,23 +142,13 @@ fn pass_turn(running: &mut Running) -> bool {
             unsafe { stop() }
         }
     }
-    turn.is_some()
 }
 
-/// Lets the vCPU be idle for as many epochs as its halt is taken to last.
+/// Lets the vCPU be idle for as long as its halt is taken to last.
 #[cold]
 fn halt(running: &mut Running) {
     running.vcpu.halt();
-    let counters = running.vcpu.counters();
-    let epochs = running.idleness.epochs_of_halt(counters.instructions - counters.kernel_instructions);
-    for epoch in 0..epochs {
-        if epoch > 0 {
-            running.vcpu.halt();
-        }
-        if !pass_turn(running) {
-            return;
-        }
-    }
+    pass_turn(running);
 }
 
 #[cold]

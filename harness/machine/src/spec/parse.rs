@@ -83,6 +83,7 @@ struct RawCore {
     cycles_per_instruction: f64,
     reorder_window: u32,
     miss_registers: u32,
+    timeslice_cycles: Option<u64>,
 }
 
 impl RawMachine {
@@ -109,6 +110,13 @@ impl RawMachine {
             let problem = "a prefetcher, and no L2 for it to fetch into";
             return Err(SpecError::new("prefetcher", problem, "add an [l2] section, or leave the prefetcher out"));
         }
+        if let Some(slice) = self.core.timeslice_cycles
+            && (slice == 0 || !slice.is_multiple_of(self.epoch_cycles))
+        {
+            let problem = format!("{slice} is not a multiple of the epoch of {} cycles", self.epoch_cycles);
+            let nearest = (slice / self.epoch_cycles).max(1) * self.epoch_cycles;
+            return Err(SpecError::new("core.timeslice_cycles", problem, format!("give for example {nearest}")));
+        }
         Ok(Machine {
             text: text.to_owned(),
             name: self.name,
@@ -121,6 +129,7 @@ impl RawMachine {
             prefetcher,
             llc: self.llc.check("llc")?,
             memory,
+            timeslice_cycles: self.core.timeslice_cycles,
             core: CoreSpec {
                 cycles_per_instruction: self.core.cycles_per_instruction,
                 reorder_window: self.core.reorder_window,

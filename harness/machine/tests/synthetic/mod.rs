@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use machine::cache::Direction;
 use machine::counters::Counters;
-use machine::idle::Idleness;
 use machine::marks::{Mark, PHASES};
 use machine::pipeline::{Dependences, Outputs};
 use machine::replay::{ReplayError, ReplayedMachine};
@@ -139,7 +138,6 @@ fn run(mut seat: Seat, program: &Program, recorded: Option<&Path>) {
         header.write(&mut file).expect("written");
         vcpu.record(Recorder::new(file, seat.machine()));
     }
-    let mut idleness = Idleness::new(seat.machine());
     let mut kernel = 0;
     loop {
         let Kernel { accesses, steps, halts, .. } = &program.guest[kernel];
@@ -157,14 +155,8 @@ fn run(mut seat: Seat, program: &Program, recorded: Option<&Path>) {
         }
         if *halts {
             vcpu.halt();
-            let counters = vcpu.counters();
-            for epoch in 0..idleness.epochs_of_halt(counters.instructions - counters.kernel_instructions) {
-                if epoch > 0 {
-                    vcpu.halt();
-                }
-                if !pass(&mut vcpu, &mut seat) {
-                    return;
-                }
+            if !pass(&mut vcpu, &mut seat) {
+                return;
             }
         }
         kernel = (kernel + 1) % program.guest.len();
@@ -182,10 +174,9 @@ fn serve(vcpu: &mut Vcpu, direction: Direction, site: &AccessSite, at: u64, seat
 }
 
 fn pass(vcpu: &mut Vcpu, seat: &mut Seat) -> bool {
-    let lines = vcpu.take_lines_moved();
-    let turn = seat.pass(vcpu.counters(), &vcpu.phase_instructions(), lines);
+    let turn = seat.pass(&vcpu.end_turn());
     match turn {
-        Some(turn) => vcpu.enter(turn),
+        Some(turn) => vcpu.enter(turn, seat.llc()),
         None => vcpu.finish_recording().unwrap_or(Ok(())).expect("a sound recording"),
     }
     turn.is_some()

@@ -6,7 +6,8 @@ use machine::counters::Counters;
 use crate::synthetic::{Bed, CHASE, Program, STREAM, small};
 
 /// Works in the LLC, twice the L2, with stores.
-const LOCAL: Program = Program { instructions_per_block: 8, lines: 1 << 12, stride: 1, store_every: 5, chases: false };
+const LOCAL: Program =
+    Program { instructions_per_block: 8, lines: 1 << 12, stride: 1, store_every: 5, chases: false, idles: false };
 
 fn row(slot: usize, counts: &Counters) -> String {
     let Counters {

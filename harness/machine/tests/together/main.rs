@@ -8,4 +8,6 @@ mod prefetching;
 
 mod nodes;
 
+mod sharing;
+
 mod golden;

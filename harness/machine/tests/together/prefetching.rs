@@ -9,7 +9,7 @@ const PREFETCHER: &str = "[prefetcher]\nstreams = 32\ndegree = 2\ndistance = 20\
 
 /// Loads only, one line in 64 instructions: three loads in the reorder window.
 const SPARSE_STREAM: Program =
-    Program { instructions_per_block: 64, lines: 1 << 17, stride: 1, store_every: 0, chases: false };
+    Program { instructions_per_block: 64, lines: 1 << 17, stride: 1, store_every: 0, chases: false, idles: false };
 /// A chase whose lines happen to lie in a row.
 const SORTED_CHASE: Program = Program { stride: 1, ..CHASE };
 

@@ -27,14 +27,20 @@ pub(crate) struct Program {
     pub(crate) store_every: u64,
     /// Whether each load's address comes from the load before.
     pub(crate) chases: bool,
+    /// Whether it is the idle loop of a kernel, and halts after every block.
+    pub(crate) idles: bool,
 }
 
 pub(crate) const STREAM: Program =
-    Program { instructions_per_block: 16, lines: 1 << 17, stride: 1, store_every: 3, chases: false };
+    Program { instructions_per_block: 16, lines: 1 << 17, stride: 1, store_every: 3, chases: false, idles: false };
+/// In its L2, with stores.
+pub(crate) const RESIDENT: Program =
+    Program { instructions_per_block: 8, lines: 1 << 10, stride: 1, store_every: 2, chases: false, idles: false };
+pub(crate) const IDLE: Program = Program { idles: true, ..RESIDENT };
 pub(crate) const LIGHT: Program =
-    Program { instructions_per_block: 20_000, lines: 1 << 17, stride: 1, store_every: 0, chases: false };
+    Program { instructions_per_block: 20_000, lines: 1 << 17, stride: 1, store_every: 0, chases: false, idles: false };
 pub(crate) const CHASE: Program =
-    Program { instructions_per_block: 4, lines: 1 << 17, stride: 40_503, store_every: 0, chases: true };
+    Program { instructions_per_block: 4, lines: 1 << 17, stride: 40_503, store_every: 0, chases: true, idles: false };
 
 fn run(segment: &Segment, slot: u32, program: Program) -> JoinHandle<f64> {
     let mut seat = Seat::beside(segment, Slot(slot)).expect("free slot");
@@ -44,16 +50,15 @@ fn run(segment: &Segment, slot: u32, program: Program) -> JoinHandle<f64> {
         let rax = Dependences::register(0);
         let block: &'static Block = Box::leak(Box::new(Block {
             instructions: program.instructions_per_block,
-            kernel_instructions: 0,
+            kernel_instructions: if program.idles { program.instructions_per_block } else { 0 },
             outputs: Outputs::new(vec![(0, Dependences { registers: 1, loads: 1 })]),
         }));
         let address = if program.chases { rax } else { Dependences::default() };
         let site = AccessSite { instruction: 0, load_slot: Some(0), address };
         for step in 0u64.. {
             if vcpu.finish_block() && vcpu.event() {
-                let lines = vcpu.take_lines_moved();
-                match seat.pass(vcpu.counters(), &vcpu.phase_instructions(), lines) {
-                    Some(turn) => vcpu.enter(turn),
+                match seat.pass(&vcpu.end_turn()) {
+                    Some(turn) => vcpu.enter(turn, seat.llc()),
                     None => break,
                 }
             }
@@ -66,6 +71,13 @@ fn run(segment: &Segment, slot: u32, program: Program) -> JoinHandle<f64> {
             };
             if !served && !vcpu.hits_first_level(at, direction) {
                 vcpu.access(at, direction, &site, || 8, Some, seat.llc());
+            }
+            if program.idles {
+                vcpu.halt();
+                match seat.pass(&vcpu.end_turn()) {
+                    Some(turn) => vcpu.enter(turn, seat.llc()),
+                    None => break,
+                }
             }
         }
         vcpu.memory_level_parallelism()
@@ -108,7 +120,12 @@ impl Bed {
 
     /// Lets a quantum pass; answers what each program did in it.
     pub(crate) fn quantum(&mut self) -> Vec<Counters> {
-        self.segment.grant(QUANTUM).expect("parked");
+        self.pass(QUANTUM)
+    }
+
+    /// Lets so many cycles pass; answers what each program did in them.
+    pub(crate) fn pass(&mut self, cycles: u64) -> Vec<Counters> {
+        self.segment.grant(cycles).expect("parked");
         self.wait();
         let now: Vec<Counters> = (0..self.threads.len() as u32).map(|slot| self.segment.counters(Slot(slot))).collect();
         let counted = now.iter().zip(&self.before).map(|(now, before)| difference(*now, *before)).collect();
