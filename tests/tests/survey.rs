@@ -81,6 +81,31 @@ fn a_survey_of_which_a_part_is_there_does_only_what_is_missing() {
 }
 
 #[test]
+fn pairs_are_compared_with_their_guests_alone() {
+    let out = results();
+    let programs = ["chase-768k", "stream-8m", "blackscholes-64k"].map(|program| ["--program", program]).concat();
+    let fixed = ["survey", "pairs", "--host", "simulated", "--json", "--quanta", "50", "--reseed", "2", "--out"];
+    let folder = folder_of(&phasecast(&[&fixed, [out.path().to_str().expect("text")].as_slice(), &programs].concat()));
+    let findings: Value = serde_json::from_str(&read(&folder.join(survey::FINDINGS))).expect("JSON");
+    let pairs = findings["findings"]["pairs"].as_array().expect("a list");
+    assert_eq!(pairs.len(), 6, "three programs meet each other and themselves");
+    assert_eq!(findings["findings"]["reseeded"].as_array().expect("a list").len(), 4, "two pairs under two more seeds");
+    let slowdown = |side: &Value| {
+        side["nanoseconds_together"].as_f64().expect("time") / side["nanoseconds_alone"].as_f64().expect("time")
+    };
+    let find = |one: &str, other: &str| {
+        let sides = |pair: &&Value| pair["sides"][0]["program"] == *one && pair["sides"][1]["program"] == *other;
+        pairs.iter().find(sides).unwrap_or_else(|| panic!("{one} and {other} ran"))
+    };
+    // As the simulated host's table of interference has it.
+    assert!(slowdown(&find("chase-768k", "stream-8m")["sides"][0]) > 2.0);
+    assert!(slowdown(&find("stream-8m", "blackscholes-64k")["sides"][1]) < 1.05);
+    for file in survey::render(&folder).expect("complete") {
+        assert_eq!(read(&folder.join(&file.name)), file.text, "{}", file.name);
+    }
+}
+
+#[test]
 fn a_mistake_in_a_survey_is_one_line_and_nothing_is_written() {
     let out = results();
     let cases: [(&[&str], &str); 4] = [

@@ -2,13 +2,16 @@
 
 use std::path::PathBuf;
 
+use machine::spec::Machine;
+
 use crate::cli::print;
 use crate::cli::qemu::QemuArg;
 use crate::experiment::Surroundings;
 use crate::experiment::progress::Progress;
+use crate::input::InputError;
 use crate::interrupt::Interrupt;
 use crate::mix;
-use crate::survey::{self, SUMMARY, SurveyError, solo};
+use crate::survey::{self, SUMMARY, SurveyError, pairs, solo};
 use crate::testbed::BedKind;
 
 /// Arguments of `phasecast survey`.
@@ -28,6 +31,8 @@ pub struct Args {
 enum Survey {
     /// Run every program alone: what it asks of each level of the hierarchy, and its phases.
     Solo(SoloArgs),
+    /// Run every two programs together: who slows whom down, and by how much.
+    Pairs(PairsArgs),
     /// Make everything in a survey's folder again from its findings.
     Report(ReportArgs),
 }
@@ -79,6 +84,35 @@ struct SoloArgs {
 }
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  phasecast survey pairs --host emulated --pairs 12
+      twelve pairs drawn by the seed, on real guests
+  phasecast survey pairs --program bzip2 --program chase-768k --program stream-8m --quanta 40
+      six pairs of three programs")]
+struct PairsArgs {
+    /// A program of the catalogue; may be given several times [default: all that end]
+    #[arg(long = "program", value_name = "NAME")]
+    programs: Vec<String>,
+    /// Run only so many of the pairs, drawn by the seed
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pairs: Option<u32>,
+    /// Run so many of the pairs under two more seeds
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    reseed: usize,
+    /// Run so many of the pairs on the emulated host as well
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    check: usize,
+    /// Length of each run in quanta
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..))]
+    quanta: u64,
+    /// Where the guests run
+    #[arg(long, value_enum, default_value_t = BedKind::Emulated)]
+    host: BedKind,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, clap::Args)]
 #[command(after_help = "Example:
   phasecast survey report results/2026-01-31-emulated-survey-solo")]
 struct ReportArgs {
@@ -90,6 +124,7 @@ struct ReportArgs {
 pub fn run(args: &Args, interrupt: &Interrupt) -> anyhow::Result<()> {
     match &args.survey {
         Survey::Solo(args) => run_solo(args, interrupt),
+        Survey::Pairs(args) => run_pairs(args, interrupt),
         Survey::Report(args) => {
             let files = survey::report_again(&args.folder).map_err(plainly)?;
             print(&format!("made again in {}: {}", args.folder.display(), files.join(", ")))
@@ -98,16 +133,14 @@ pub fn run(args: &Args, interrupt: &Interrupt) -> anyhow::Result<()> {
 }
 
 fn run_solo(args: &SoloArgs, interrupt: &Interrupt) -> anyhow::Result<()> {
-    let Common { machine, quantum_cycles, seed, .. } = &args.common;
     let request = solo::Request {
         host: args.host,
-        machine: mix::machine_called(machine).map_err(|mistake| mistake.at("--machine"))?,
-        quantum_cycles: *quantum_cycles,
+        machine: args.common.machine()?,
+        quantum_cycles: args.common.quantum_cycles,
         quanta: args.quanta,
-        seed: *seed,
+        seed: args.common.seed,
         programs: args.programs.clone(),
     };
-    mix::check_quantum(request.quantum_cycles, &request.machine).map_err(|mistake| mistake.at("--quantum-cycles"))?;
     let outcome = args.common.surrounded(interrupt, |around| solo::run(&request, around))?;
     if args.common.json {
         let found = serde_json::json!({ "folder": outcome.folder, "programs": solo::for_programs(&outcome.solo) });
@@ -116,7 +149,34 @@ fn run_solo(args: &SoloArgs, interrupt: &Interrupt) -> anyhow::Result<()> {
     print(&format!("{}\nreport: {}", solo::for_people(&outcome.solo), outcome.folder.join(SUMMARY).display()))
 }
 
+fn run_pairs(args: &PairsArgs, interrupt: &Interrupt) -> anyhow::Result<()> {
+    let request = pairs::Request {
+        host: args.host,
+        machine: args.common.machine()?,
+        quantum_cycles: args.common.quantum_cycles,
+        quanta: args.quanta,
+        seed: args.common.seed,
+        programs: args.programs.clone(),
+        pairs: args.pairs.map(|pairs| pairs as usize),
+        reseeded: args.reseed,
+        checked: args.check,
+    };
+    let outcome = args.common.surrounded(interrupt, |around| pairs::run(&request, around))?;
+    if args.common.json {
+        let found = serde_json::json!({ "folder": outcome.folder, "found": pairs::for_programs(&outcome.pairs) });
+        return print(&format!("{found:#}"));
+    }
+    print(&format!("{}\n\nreport: {}", pairs::for_people(&outcome.pairs), outcome.folder.join(SUMMARY).display()))
+}
+
 impl Common {
+    /// The machine, with a control period that it can have.
+    fn machine(&self) -> Result<Machine, InputError> {
+        let machine = mix::machine_called(&self.machine).map_err(|mistake| mistake.at("--machine"))?;
+        mix::check_quantum(self.quantum_cycles, &machine).map_err(|mistake| mistake.at("--quantum-cycles"))?;
+        Ok(machine)
+    }
+
     fn surrounded<Outcome>(
         &self,
         interrupt: &Interrupt,

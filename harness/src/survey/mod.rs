@@ -7,7 +7,9 @@
 //!
 //! This file owns what surveys share; what is run and what it means is each survey's own module.
 
+pub mod corun;
 pub mod folder;
+pub mod pairs;
 pub mod play;
 pub mod solo;
 mod text;
@@ -88,6 +90,7 @@ pub fn render(folder: &Path) -> Result<Vec<TextFile>, SurveyError> {
         return Err(unreadable(format!("it has version {}, and this release reads {VERSION}", head.version)));
     }
     match head.survey.as_str() {
+        pairs::Pairs::SURVEY => rendered::<pairs::Pairs>(&text, &unreadable),
         solo::Solo::SURVEY => rendered::<solo::Solo>(&text, &unreadable),
         other => Err(unreadable(format!("this release knows no survey called {other:?}"))),
     }
@@ -168,6 +171,12 @@ pub enum SurveyError {
         what: String,
         /// Why not.
         source: TrainError,
+    },
+    /// A guest retired nothing, so that there is no work to compare.
+    #[error("failed to compare {what} with its guests alone: one of them retired no instruction; give more quanta")]
+    NoWork {
+        /// Which run.
+        what: String,
     },
     /// The report could not be made.
     #[error(transparent)]

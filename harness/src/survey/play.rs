@@ -15,7 +15,7 @@ use crate::host::GuestEvent;
 use crate::input::{InputError, suggest};
 use crate::journal::JournalWriter;
 use crate::mix::{DEFAULT_MEMORY_MIB, Mix, MixGuest};
-use crate::testbed::TestBed;
+use crate::testbed::{BedKind, TestBed};
 use crate::trace::TraceWriter;
 
 /// What a run is and where it leaves what.
@@ -74,6 +74,13 @@ pub fn play(bed: &TestBed, run: &Run<'_>, around: &Surroundings<'_>) -> Result<V
     bar.done();
     trace.map(TraceWriter::finish).transpose()?;
     Ok(played)
+}
+
+/// The test bed of this kind, ready to launch guests.
+pub fn prepare(host: BedKind, around: &Surroundings<'_>) -> Result<TestBed, SurveyError> {
+    let note = |line: &str| around.progress.note(line);
+    TestBed::prepare_with(host, around.cache, around.qemu, around.interrupt, &note)
+        .map_err(|source| SurveyError::Bed { what: "the test bed".to_owned(), source: Box::new(source) })
 }
 
 /// A program of the catalogue on one of its inputs.

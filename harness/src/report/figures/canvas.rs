@@ -5,7 +5,7 @@ use plotters::coord::Shift;
 use plotters::drawing::{DrawingArea, DrawingAreaErrorKind, IntoDrawingArea};
 use plotters::element::{Circle, PathElement, Polygon, Rectangle, Text};
 use plotters::style::text_anchor::{HPos, Pos, VPos};
-use plotters::style::{Color, FontStyle, IntoFont, RGBColor, ShapeStyle, TextStyle};
+use plotters::style::{Color, FontStyle, FontTransform, IntoFont, RGBColor, ShapeStyle, TextStyle};
 
 /// Why a figure could not be drawn.
 pub(crate) type DrawError = DrawingAreaErrorKind<std::io::Error>;
@@ -91,6 +91,16 @@ impl Canvas<'_> {
         let style = if lettering.bold { FontStyle::Bold } else { FontStyle::Normal };
         let font = ("sans-serif", lettering.pixels).into_font().style(style);
         let style = TextStyle::from(font).color(&lettering.colour).pos(Pos::new(horizontal, VPos::Center));
+        self.0.draw(&Text::new(text.to_owned(), at, style))
+    }
+}
+
+impl Canvas<'_> {
+    /// A line of text that runs upwards from its place.
+    pub(crate) fn text_up(&self, text: &str, at: Place, lettering: Lettering) -> Drawn {
+        let style = if lettering.bold { FontStyle::Bold } else { FontStyle::Normal };
+        let font = ("sans-serif", lettering.pixels).into_font().style(style).transform(FontTransform::Rotate270);
+        let style = TextStyle::from(font).color(&lettering.colour).pos(Pos::new(HPos::Left, VPos::Center));
         self.0.draw(&Text::new(text.to_owned(), at, style))
     }
 }

@@ -18,13 +18,13 @@ use serde::{Deserialize, Serialize};
 use workloads::catalogue::{Catalogue, Family};
 
 use super::folder::{Plan, SurveyFolder};
-use super::play::{Played, Run, Work, mix_of, play};
+use super::play::{Played, Run, Work, choose, mix_of, play, prepare};
 use super::{Collected, SurveyError, TextFile};
 use crate::experiment::Surroundings;
 use crate::mix::{DEFAULT_MEMORY_MIB, Mix};
 use crate::report::ReportError;
 use crate::report::collected::{MachineFacts, Series};
-use crate::testbed::{BedKind, TestBed};
+use crate::testbed::BedKind;
 use crate::workers::at_once;
 
 /// Placements of page colours beside the first, for programs that run under several.
@@ -119,9 +119,7 @@ pub fn run(request: &Request, around: &Surroundings<'_>) -> Result<Outcome, Surv
     let catalogue = Catalogue::builtin();
     let jobs = jobs(request, &catalogue)?;
     request.host.check(&jobs[0].mix)?;
-    let note = |line: &str| around.progress.note(line);
-    let bed = TestBed::prepare_with(request.host, around.cache, around.qemu, around.interrupt, &note)
-        .map_err(|source| SurveyError::Bed { what: "the test bed".to_owned(), source: Box::new(source) })?;
+    let bed = prepare(request.host, around)?;
     let names: Vec<String> = jobs.iter().map(|job| job.name.clone()).collect();
     let cycles = (request.quantum_cycles, request.quanta);
     let plan = Plan::here(Solo::SURVEY, &bed, request.machine.text(), cycles, request.seed, names.clone());
@@ -155,7 +153,7 @@ pub fn run(request: &Request, around: &Surroundings<'_>) -> Result<Outcome, Surv
 
 /// Every run, in the order of the catalogue.
 fn jobs<'a>(request: &Request, catalogue: &'a Catalogue) -> Result<Vec<Job<'a>>, SurveyError> {
-    let chosen = super::play::choose(catalogue, &request.programs)?;
+    let chosen = choose(catalogue, &request.programs)?;
     let mut jobs = Vec::new();
     for (place, program) in chosen.into_iter().enumerate() {
         for (number, input) in program.inputs().iter().enumerate() {
