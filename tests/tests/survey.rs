@@ -71,7 +71,8 @@ fn a_survey_of_which_a_part_is_there_does_only_what_is_missing() {
     std::fs::write(partial.join(format!("found/{run}.json")), kept.to_string()).expect("written");
 
     let other = folder_of(&solo(out.path(), &["--quanta", "51"]));
-    assert!(other.to_str().expect("text").ends_with("-2") || other != whole, "another plan does not go on there");
+    let findings: Value = serde_json::from_str(&read(&other.join(survey::FINDINGS))).expect("JSON");
+    assert_ne!(findings["findings"]["findings"][0]["completed_runs"], Value::from(4711), "another plan does not go on");
     let output = solo(out.path(), &["--quanta", "50"]);
     let resumed = folder_of(&output);
     assert!(String::from_utf8_lossy(&output.stderr).contains("1 of them done before"));
@@ -106,6 +107,26 @@ fn pairs_are_compared_with_their_guests_alone() {
 }
 
 #[test]
+fn sensitivity_runs_every_pair_on_every_variant() {
+    let out = results();
+    let fixed =
+        ["survey", "sensitivity", "--host", "simulated", "--json", "--quanta", "40", "--pair", "chase-768k+stream-8m"];
+    let folder = folder_of(&phasecast(&[&fixed, ["--out", out.path().to_str().expect("text")].as_slice()].concat()));
+    let findings: Value = serde_json::from_str(&read(&folder.join(survey::FINDINGS))).expect("JSON");
+    let answers = findings["findings"]["answers"].as_array().expect("a list");
+    let variants: Vec<&str> = answers.iter().map(|answers| answers["variant"].as_str().expect("a name")).collect();
+    let expected = ["as-it-is", "window-x0.5", "window-x2", "prefetcher-on", "llc-x0.5", "llc-x2", "epoch-x0.5"];
+    assert_eq!(variants[..7], expected);
+    assert_eq!(variants[7..], ["as-it-is", "as-it-is"], "two more seeds");
+    // Scripts know of no window, prefetcher or epoch.
+    let summary = read(&folder.join(survey::SUMMARY));
+    assert!(summary.contains("**Who suffers** is the same for every pair under all 6 variants."), "{summary}");
+    for file in survey::render(&folder).expect("complete") {
+        assert_eq!(read(&folder.join(&file.name)), file.text, "{}", file.name);
+    }
+}
+
+#[test]
 fn a_mistake_in_a_survey_is_one_line_and_nothing_is_written() {
     let out = results();
     let cases: [(&[&str], &str); 4] = [
@@ -122,6 +143,19 @@ fn a_mistake_in_a_survey_is_one_line_and_nothing_is_written() {
         assert!(said.starts_with(&format!("phasecast: {expected}")), "{said} is not: {expected}");
         assert!(!out.path().join("results").exists());
     }
+}
+
+#[test]
+fn a_mistake_in_a_pair_names_it() {
+    for (pair, expected) in [("bzip2", "is no pair; give two programs"), ("bzip2+cc2", "no program is called \"cc2\"")]
+    {
+        let output = phasecast(&["survey", "sensitivity", "--host", "simulated", "--pair", pair]);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.starts_with("phasecast: --pair: ") && said.contains(expected), "{said}");
+    }
+    let output = phasecast(&["survey", "pairs", "--host", "simulated", "--program", "idle"]);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("\"idle\" never ends"));
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! `phasecast survey`: measures the test bed itself.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use machine::spec::Machine;
@@ -11,7 +12,7 @@ use crate::experiment::progress::Progress;
 use crate::input::InputError;
 use crate::interrupt::Interrupt;
 use crate::mix;
-use crate::survey::{self, SUMMARY, SurveyError, pairs, solo};
+use crate::survey::{self, SUMMARY, SurveyError, pairs, sensitivity, solo};
 use crate::testbed::BedKind;
 
 /// Arguments of `phasecast survey`.
@@ -19,6 +20,10 @@ use crate::testbed::BedKind;
 #[command(after_help = "Examples:
   phasecast survey solo
       every program alone: what it asks of each cache, and its phases
+  phasecast survey pairs
+      every two programs together: who slows whom down
+  phasecast survey sensitivity
+      six pairs on variants of the machine: what the results depend on
   phasecast survey report results/2026-01-31-emulated-survey-solo
 
 A survey that was stopped, or of which some runs failed, goes on with what is missing when the same command is given again.")]
@@ -33,6 +38,8 @@ enum Survey {
     Solo(SoloArgs),
     /// Run every two programs together: who slows whom down, and by how much.
     Pairs(PairsArgs),
+    /// Run six pairs on variants of the machine: which conclusions depend on what was assumed.
+    Sensitivity(SensitivityArgs),
     /// Make everything in a survey's folder again from its findings.
     Report(ReportArgs),
 }
@@ -113,6 +120,26 @@ struct PairsArgs {
 }
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  phasecast survey sensitivity
+      six pairs on seven machines, on real guests
+  phasecast survey sensitivity --pair bzip2+stream-8m --quanta 30
+      one pair of one's own")]
+struct SensitivityArgs {
+    /// Two programs of the catalogue, as ONE+OTHER; may be given several times [default: six pairs, one for each question]
+    #[arg(long = "pair", value_name = "ONE+OTHER")]
+    pairs: Vec<String>,
+    /// Length of each run in quanta
+    #[arg(long, value_name = "N", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..))]
+    quanta: u64,
+    /// Where the guests run; given twice, the second host is compared with the first
+    #[arg(long, value_enum, default_values_t = [BedKind::Emulated])]
+    host: Vec<BedKind>,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, clap::Args)]
 #[command(after_help = "Example:
   phasecast survey report results/2026-01-31-emulated-survey-solo")]
 struct ReportArgs {
@@ -125,6 +152,7 @@ pub fn run(args: &Args, interrupt: &Interrupt) -> anyhow::Result<()> {
     match &args.survey {
         Survey::Solo(args) => run_solo(args, interrupt),
         Survey::Pairs(args) => run_pairs(args, interrupt),
+        Survey::Sensitivity(args) => run_sensitivity(args, interrupt),
         Survey::Report(args) => {
             let files = survey::report_again(&args.folder).map_err(plainly)?;
             print(&format!("made again in {}: {}", args.folder.display(), files.join(", ")))
@@ -167,6 +195,28 @@ fn run_pairs(args: &PairsArgs, interrupt: &Interrupt) -> anyhow::Result<()> {
         return print(&format!("{found:#}"));
     }
     print(&format!("{}\n\nreport: {}", pairs::for_people(&outcome.pairs), outcome.folder.join(SUMMARY).display()))
+}
+
+fn run_sensitivity(args: &SensitivityArgs, interrupt: &Interrupt) -> anyhow::Result<()> {
+    if args.host.iter().collect::<BTreeSet<_>>().len() != args.host.len() {
+        return Err(InputError::new("a host given twice", "give each once").at("--host").into());
+    }
+    let request = sensitivity::Request {
+        hosts: args.host.clone(),
+        machine: args.common.machine()?,
+        quantum_cycles: args.common.quantum_cycles,
+        quanta: args.quanta,
+        seed: args.common.seed,
+        pairs: args.pairs.clone(),
+    };
+    let outcome = args.common.surrounded(interrupt, |around| sensitivity::run(&request, around))?;
+    if args.common.json {
+        let found = sensitivity::for_programs(&outcome.sensitivity);
+        let found = serde_json::json!({ "folder": outcome.folder, "found": found });
+        return print(&format!("{found:#}"));
+    }
+    let found = sensitivity::for_people(&outcome.sensitivity);
+    print(&format!("{found}\n\nreport: {}", outcome.folder.join(SUMMARY).display()))
 }
 
 impl Common {
