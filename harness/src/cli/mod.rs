@@ -7,6 +7,7 @@ pub mod experiment;
 pub mod image;
 pub mod qemu;
 pub mod record;
+pub mod stream;
 pub mod survey;
 pub mod train;
 
@@ -37,6 +38,8 @@ enum Command {
     Qemu(qemu::Args),
     /// Run a mix of guests and keep their samples as a trace.
     Record(record::Args),
+    /// Look at the recorded streams in the cache, or remove old ones.
+    Stream(stream::Args),
     /// Learn phases and their sequence from traces.
     Train(train::Args),
     /// Run an experiment and write its report.
@@ -56,6 +59,7 @@ pub fn main() -> ExitCode {
             Command::Image(args) => image::run(args, interrupt),
             Command::Qemu(args) => qemu::run(args, interrupt),
             Command::Record(args) => record::run(args, interrupt),
+            Command::Stream(args) => stream::run(args, interrupt),
             Command::Train(args) => train::run(args, interrupt),
             Command::Experiment(args) => experiment::run(args, interrupt),
             Command::Survey(args) => survey::run(args, interrupt),

@@ -1,4 +1,4 @@
-//! `phasecast record`: runs a mix and keeps its samples as a trace. Nobody is moved.
+//! `phasecast record`: runs a mix and keeps its samples as a trace, or its guests' streams. Nobody is moved.
 
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
@@ -13,7 +13,7 @@ use serde::Serialize;
 use workloads::catalogue::Catalogue;
 
 use crate::cli::qemu::QemuArg;
-use crate::cli::{print, refuse_overwriting};
+use crate::cli::{print, refuse_overwriting, stream};
 use crate::control::{self, RunLength};
 use crate::host::{GuestEvent, Host};
 use crate::input::InputError;
@@ -30,7 +30,10 @@ const EXAMPLES: &str = "Examples:
   phasecast record mix.toml --out alpha.parquet --alone alpha --quanta 400
       one guest of the mix with the machine to itself: what training wants
   phasecast record mix.toml --out trace.parquet --host simulated --json
-      scripted phases in place of guests, in milliseconds; a summary as JSON";
+      scripted phases in place of guests, in milliseconds; a summary as JSON
+  phasecast record mix.toml --stream --quanta 400
+      each guest's stream of LLC references, recorded alone and kept in the cache, for runs of 400 quanta of any mix
+      of these guests with --host replayed";
 
 /// Arguments of `phasecast record`.
 #[derive(Debug, clap::Args)]
@@ -39,8 +42,11 @@ pub struct Args {
     /// The mix of guests, a TOML file.
     mix: PathBuf,
     /// Where the trace goes, a Parquet file; one of that name is replaced when the new one is complete.
-    #[arg(long, value_name = "FILE")]
-    out: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "stream")]
+    out: Option<PathBuf>,
+    /// Record the guests' streams of LLC references into the cache, each guest alone, instead of a trace.
+    #[arg(long, conflicts_with_all = ["out", "journal", "host", "seed"])]
+    stream: bool,
     /// How many quanta to record.
     #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..))]
     quanta: u64,
@@ -70,13 +76,14 @@ pub struct Args {
 /// Runs the command.
 pub fn run(args: &Args, interrupt: &Interrupt) -> anyhow::Result<()> {
     let mix = read_mix(args)?;
+    let Some(out) = &args.out else { return record_streams(args, &mix, interrupt) };
     args.host.check(&mix)?;
-    check_file(&args.out)?;
+    check_file(out)?;
     args.journal.as_deref().map(check_file).transpose()?;
     let read: Vec<&Path> = [Some(args.mix.as_path()), mix.machine_file.as_deref()].into_iter().flatten().collect();
-    refuse_overwriting(&args.out, &read)?;
+    refuse_overwriting(out, &read)?;
     if let Some(journal) = &args.journal {
-        refuse_overwriting(journal, &[&read[..], &[&args.out]].concat())?;
+        refuse_overwriting(journal, &[&read[..], &[out]].concat())?;
     }
 
     let bar = progress_bar(args.quanta);
@@ -89,15 +96,26 @@ pub fn run(args: &Args, interrupt: &Interrupt) -> anyhow::Result<()> {
     let purpose = if args.alone.is_some() { "solo" } else { "record" };
     let run = mix.describe(purpose, args.host.name(), PolicyKind::StayPut.name(), host.events());
     let mut summary = Summary::of(&run);
-    let outcome = record(args, &run, host.as_mut(), interrupt, &mut |turn| {
+    let outcome = record(args, out, &run, host.as_mut(), interrupt, &mut |turn| {
         summary.add(turn);
         bar.inc(1);
     });
     bar.finish_and_clear();
     if summary.quanta > 0 {
-        summary.show(&args.out, args.json)?;
+        summary.show(out, args.json)?;
     }
     outcome
+}
+
+/// Records the streams that are missing or too short; says of each guest what there is now.
+fn record_streams(args: &Args, mix: &Mix, interrupt: &Interrupt) -> anyhow::Result<()> {
+    BedKind::Replayed.check(mix)?;
+    let tell = |line: &str| eprintln!("{line}");
+    let qemu = args.qemu.chosen(args.cache.as_deref())?;
+    let bed = TestBed::prepare_with(BedKind::Replayed, args.cache.as_deref(), qemu.as_ref(), interrupt, &tell)?;
+    let recorded = bed.record(&[mix], args.quanta, None, interrupt, &tell)?;
+    let guests: Vec<_> = mix.guests.iter().map(|guest| guest.name.as_str()).zip(&recorded).collect();
+    stream::show_recorded(&guests, args.json)
 }
 
 fn read_mix(args: &Args) -> Result<Mix, InputError> {
@@ -128,12 +146,13 @@ fn check_file(file: &Path) -> Result<(), InputError> {
 /// Runs the quanta. Whatever stops it, what was recorded up to there becomes a complete trace.
 fn record(
     args: &Args,
+    out: &Path,
     run: &RunDescription,
     host: &mut dyn Host,
     interrupt: &Interrupt,
     watch: &mut dyn FnMut(&Turn),
 ) -> anyhow::Result<()> {
-    let mut trace = TraceWriter::create(&args.out, run)?;
+    let mut trace = TraceWriter::create(out, run)?;
     let mut policy = Policy::stay_put(run.topology.clone());
     let length = RunLength { quanta: args.quanta, quantum: run.quantum };
     let mut recorded = 0;

@@ -64,6 +64,12 @@ impl Cache {
         Ok(self.entries()?.iter().map(|entry| Image::open(entry)).collect())
     }
 
+    /// The digests of all entries, by their names alone.
+    pub fn digests(&self) -> Result<Vec<String>, ImageError> {
+        let name = |path: &PathBuf| path.file_name().map(|name| name.to_string_lossy().into_owned());
+        Ok(self.entries()?.iter().filter_map(name).collect())
+    }
+
     /// The folder of the image with this digest.
     pub(super) fn entry(&self, digest: &str) -> PathBuf {
         self.folder.join("images").join(digest)
