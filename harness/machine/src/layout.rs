@@ -17,12 +17,12 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use memmap2::{MmapOptions, MmapRaw};
 
 use crate::counters::Counters;
+use crate::idle::Halt;
 use crate::marks::PHASES;
 use crate::pipeline::TICKS_PER_CYCLE;
 use crate::seat::TurnEnd;
 use crate::segment::SegmentError;
 use crate::spec::{MAX_CPUS_PER_DOMAIN, Machine};
-use crate::vcpu::Halt;
 
 /// `"PHASECST"`.
 const MAGIC: u64 = u64::from_le_bytes(*b"PHASECST");

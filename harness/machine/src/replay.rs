@@ -9,16 +9,19 @@
 //! instructions, loads, stores and L1 misses are interpolated between those of the stream.
 
 mod cold;
+mod occupancy;
 mod player;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use occupancy::{Awake, Chosen, Occupancy};
 use player::{Player, TurnEnd};
 
 use crate::bandwidth::Channel;
 use crate::counters::Counters;
 use crate::marks::PHASES;
+use crate::pipeline::TICKS_PER_CYCLE;
 use crate::seat::Turn;
 use crate::segment::Slot;
 use crate::spec::{Cpu, Domain, Machine, Node};
@@ -82,6 +85,7 @@ pub struct ReplayedMachine {
     places: Vec<Place>,
     counters: Vec<Counters>,
     domains: Vec<DomainState>,
+    occupancy: Occupancy,
     horizon_cycles: u64,
 }
 
@@ -110,6 +114,7 @@ impl ReplayedMachine {
             |_| DomainState { tags: vec![0; machine.llc().lines()], latency_cycles: channel.idle_latency_cycles() };
         Ok(Self {
             channel,
+            occupancy: Occupancy::new(machine, streams.len()),
             places: vec![Place::default(); streams.len()],
             counters: vec![Counters::default(); streams.len()],
             players: (0..)
@@ -135,7 +140,7 @@ impl ReplayedMachine {
     }
 
     /// Puts a vCPU on a CPU; on another than before, its private caches go cold. Two vCPUs may share a CPU for a moment,
-    /// so that they can change places; [`ReplayedMachine::advance`] refuses it.
+    /// so that they can change places; [`ReplayedMachine::advance`] refuses it unless the machine has time slices.
     pub fn place(&mut self, slot: Slot, cpu: Cpu) -> Result<(), ReplayError> {
         let action = || format!("place slot {} on CPU {}", slot.0, cpu.0);
         let domain = self.machine.domain_of(cpu).ok_or_else(|| refused(action(), "the machine has no such CPU"))?;
@@ -159,56 +164,84 @@ impl ReplayedMachine {
             let reason = format!("the quantum must be a multiple of the machine's epoch of {epoch} cycles");
             return Err(refused(action(), reason));
         }
-        let mut taken: BTreeMap<Cpu, usize> = BTreeMap::new();
-        for (slot, cpu) in self.places.iter().enumerate().filter_map(|(slot, place)| Some((slot, place.cpu?))) {
-            if let Some(other) = taken.insert(cpu, slot) {
-                return Err(refused(action(), format!("slots {other} and {slot} are on the same CPU")));
-            }
-        }
+        self.check_sharing().map_err(|reason| refused(action(), reason))?;
         let end = self.horizon_cycles + cycles;
-        for domain in 0..self.domains.len() {
+        for domain in (0..self.domains.len() as u32).map(Domain) {
             self.advance_domain(domain, end)?;
         }
         for (counters, player) in self.counters.iter_mut().zip(&self.players) {
-            *counters = player.counters()?;
+            *counters = player.counters(end)?;
         }
         self.horizon_cycles = end;
         Ok(())
     }
 
-    fn advance_domain(&mut self, domain: usize, end_cycles: u64) -> Result<(), ReplayError> {
-        let epoch = self.machine.epoch_cycles();
-        let here = |place: &Place| place.cpu.and_then(|cpu| self.machine.domain_of(cpu)) == Some(Domain(domain as u32));
-        let members: Vec<usize> = (0..self.places.len()).filter(|&slot| here(&self.places[slot])).collect();
-        let DomainState { tags, latency_cycles } = &mut self.domains[domain];
-        let mut epoch_start_cycles = self.horizon_cycles;
-        if members.is_empty() {
-            let epochs = (end_cycles - epoch_start_cycles) / epoch;
-            *latency_cycles = self.channel.calmed_latency_cycles(*latency_cycles, epochs);
+    /// Two vCPUs on one CPU take turns by time slices, if the machine has them.
+    fn check_sharing(&self) -> Result<(), String> {
+        if self.machine.timeslice_cycles().is_some() {
+            return Ok(());
         }
-        while epoch_start_cycles < end_cycles && !members.is_empty() {
-            let mut lines = 0;
-            for &slot in &members {
-                let home = self.places[slot].home;
-                let remote = home.map_or(0, |home| self.machine.remote_latency_cycles(home, Domain(domain as u32)));
-                let turn = Turn {
-                    domain: Domain(domain as u32),
-                    epoch_start_cycles,
-                    epoch_end_cycles: epoch_start_cycles + epoch,
-                    memory_latency_cycles: *latency_cycles + f64::from(remote),
-                    generation: self.places[slot].generation,
-                };
-                let player = &mut self.players[slot];
-                if player.turn(turn, tags)? == TurnEnd::OfStream {
-                    let instructions = player.stream_instructions();
-                    return Err(ReplayError::Exhausted { slot: Slot(slot as u32), instructions });
-                }
-                lines += player.take_lines_moved();
+        let mut taken: BTreeMap<Cpu, usize> = BTreeMap::new();
+        for (slot, cpu) in self.places.iter().enumerate().filter_map(|(slot, place)| Some((slot, place.cpu?))) {
+            if let Some(other) = taken.insert(cpu, slot) {
+                return Err(format!(
+                    "slots {other} and {slot} are on the same CPU, and the machine has no core.timeslice_cycles"
+                ));
             }
+        }
+        Ok(())
+    }
+
+    fn advance_domain(&mut self, domain: Domain, end_cycles: u64) -> Result<(), ReplayError> {
+        let epoch = self.machine.epoch_cycles();
+        let resident = |(slot, place): (usize, &Place)| {
+            place.cpu.filter(|cpu| self.machine.domain_of(*cpu) == Some(domain)).map(|cpu| Awake { slot, cpu })
+        };
+        let residents: Vec<Awake> = self.places.iter().enumerate().filter_map(resident).collect();
+        let state = domain.0 as usize;
+        let mut epoch_start_cycles = self.horizon_cycles;
+        if residents.is_empty() {
+            let epochs = (end_cycles - epoch_start_cycles) / epoch;
+            let latency_cycles = &mut self.domains[state].latency_cycles;
+            *latency_cycles = self.channel.calmed_latency_cycles(*latency_cycles, epochs);
+            return Ok(());
+        }
+        while epoch_start_cycles < end_cycles {
+            let lines = self.epoch(domain, &residents, epoch_start_cycles)?;
+            let latency_cycles = &mut self.domains[state].latency_cycles;
             *latency_cycles = self.channel.next_latency_cycles(*latency_cycles, lines);
             epoch_start_cycles += epoch;
         }
         Ok(())
+    }
+
+    /// Lets one epoch pass in a domain; answers the lines moved to and from memory.
+    fn epoch(&mut self, domain: Domain, residents: &[Awake], epoch_start_cycles: u64) -> Result<u64, ReplayError> {
+        let start_ticks = epoch_start_cycles * TICKS_PER_CYCLE;
+        let is_awake = |slot: usize| self.players[slot].halt().is_none_or(|halt| halt.until_ticks <= start_ticks);
+        let awake: Vec<Awake> = residents.iter().copied().filter(|resident| is_awake(resident.slot)).collect();
+        let DomainState { tags, latency_cycles } = &mut self.domains[domain.0 as usize];
+        let mut lines = 0;
+        for Chosen { slot, took_over } in self.occupancy.choose(&awake, epoch_start_cycles) {
+            let place = &mut self.places[slot];
+            place.generation += u32::from(took_over);
+            let remote = place.home.map_or(0, |home| self.machine.remote_latency_cycles(home, domain));
+            let turn = Turn {
+                epoch_start_cycles,
+                epoch_end_cycles: epoch_start_cycles + self.machine.epoch_cycles(),
+                memory_latency_cycles: *latency_cycles + f64::from(remote),
+                domain,
+                generation: place.generation,
+            };
+            let player = &mut self.players[slot];
+            if player.turn(turn, tags)? == TurnEnd::OfStream {
+                let instructions = player.stream_instructions();
+                return Err(ReplayError::Exhausted { slot: Slot(slot as u32), instructions });
+            }
+            self.occupancy.turn_ended(slot, player.halt().is_some());
+            lines += player.take_lines_moved();
+        }
+        Ok(lines)
     }
 
     /// The vCPU's counts up to the horizon.

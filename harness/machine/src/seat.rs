@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use crate::bandwidth::Channel;
 use crate::counters::Counters;
+use crate::idle::Halt;
 use crate::layout::{ARRIVED, ATTACHED, EMPTY, Mapping};
 use crate::marks::PHASES;
 use crate::segment::{Segment, SegmentError, Slot, ring, sleep_on};
 use crate::spec::{Domain, Machine, Node};
 use crate::turns::Turns;
-use crate::vcpu::Halt;
 
 /// How often a waiting vCPU looks whether its harness is still there.
 const HARNESS_CHECK: Duration = Duration::from_secs(1);

@@ -13,12 +13,14 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::cache::{Direction, Line};
+use crate::cache::Line;
 use frames::Frames;
 
+#[cfg(test)]
+pub(crate) use ancestry::Ancestors;
 pub use ancestry::LONGEST_WINDOW;
-pub(crate) use ancestry::{Ancestors, NAMES};
-pub(crate) use event::{Decoder, Event, Sums, Touch, What};
+pub(crate) use ancestry::NAMES;
+pub(crate) use event::{Decoder, Event, Kind, Sums, Touch};
 pub use recorder::Recorder;
 pub(crate) use recorder::Server;
 
@@ -130,24 +132,21 @@ impl Stream {
     pub fn each_reference(&self, mut visit: impl FnMut(Reference)) -> Result<(), StreamError> {
         let mut cursor = Cursor::new();
         let mut phase = None;
-        while let Some(Event { position, what, .. }) = cursor.next(self)? {
-            let (kind, line) = match what {
-                What::Reference(Direction::Read, line) => (ReferenceKind::Load, line),
-                What::Reference(Direction::Write, line) => (ReferenceKind::Store, line),
-                What::Prefetch(line) => (ReferenceKind::Prefetch, line),
-                What::Phase(begun) => {
-                    phase = Some(begun);
+        loop {
+            let event = cursor.next(self)?;
+            let kind = match event.kind {
+                Kind::Load => ReferenceKind::Load,
+                Kind::Store => ReferenceKind::Store,
+                Kind::Prefetch => ReferenceKind::Prefetch,
+                Kind::Phase | Kind::EndOfTruth => {
+                    phase = (event.kind == Kind::Phase).then_some(event.number as u8);
                     continue;
                 }
-                What::EndOfTruth => {
-                    phase = None;
-                    continue;
-                }
+                Kind::End => return Ok(()),
                 _ => continue,
             };
-            visit(Reference { position, line, kind, phase });
+            visit(Reference { position: event.position, line: event.line(), kind, phase });
         }
-        Ok(())
     }
 }
 
@@ -164,20 +163,30 @@ impl Cursor {
         Self { next_block: 0, block: Vec::new(), decoder: Decoder::new(0) }
     }
 
-    /// The next event; `None` at the stream's end.
+    /// The next event; at the stream's end [`Kind::End`], again and again.
     #[inline(always)]
-    pub(crate) fn next(&mut self, stream: &Stream) -> Result<Option<Event>, StreamError> {
-        loop {
-            if let Some(event) = self.decoder.next(&self.block) {
-                return Ok(Some(event));
-            }
-            if !self.read_block(stream)? {
-                return Ok(None);
-            }
+    pub(crate) fn next(&mut self, stream: &Stream) -> Result<Event, StreamError> {
+        // Not by `Option`: an event is to stay in registers.
+        let mut event = Event::note(0, Kind::End);
+        if self.decoder.next(&self.block, &mut event) {
+            return Ok(event);
         }
+        self.next_of_next_block(stream)
     }
 
     #[cold]
+    #[inline(never)]
+    fn next_of_next_block(&mut self, stream: &Stream) -> Result<Event, StreamError> {
+        let mut event = Event::note(stream.instructions(), Kind::End);
+        while self.read_block(stream)? && !self.decoder.next(&self.block, &mut event) {}
+        Ok(event)
+    }
+
+    /// What the last event of [`Kind::Sums`] said.
+    pub(crate) const fn sums(&self) -> Sums {
+        self.decoder.sums()
+    }
+
     fn read_block(&mut self, stream: &Stream) -> Result<bool, StreamError> {
         let Some(&place) = stream.frames.blocks.get(self.next_block) else { return Ok(false) };
         let failed = |error| StreamError::new(format!("read the stream {}", stream.path.display()), error);

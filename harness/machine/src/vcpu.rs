@@ -13,7 +13,7 @@
 
 use crate::cache::{Direction, FirstLevel, Line, Outcome, PrivateCache};
 use crate::counters::Counters;
-use crate::idle::Idleness;
+use crate::idle::Away;
 use crate::marks::{Mark, PHASES};
 use crate::pipeline::{Dependences, Outputs, Pipeline, Service, TICKS_PER_CYCLE, ticks};
 use crate::prefetch::Streamer;
@@ -49,17 +49,6 @@ pub struct AccessSite {
 
 static NO_BLOCK: Block = Block { instructions: 0, kernel_instructions: 0, outputs: Outputs::NONE };
 
-/// That a vCPU is halted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Halt {
-    /// What it has counted as idle reaches to here, the end of the epoch or the end of its last block.
-    pub from_ticks: u64,
-    /// The end of the epoch after which it runs again.
-    pub until_ticks: u64,
-    /// The idle time that it has counted.
-    pub idle_before_ticks: u64,
-}
-
 /// A vCPU and its state.
 pub struct Vcpu {
     /// Instructions of all blocks before the current one.
@@ -76,12 +65,7 @@ pub struct Vcpu {
     uncore: Uncore,
     pipeline: Pipeline,
     epoch_end_ticks: u64,
-    joined_ticks: u64,
-    idle_ticks: u64,
-    waited_ticks: u64,
-    epoch_ticks: u64,
-    halt: Option<Halt>,
-    idleness: Idleness,
+    away: Away,
     domain: Domain,
     generation: u32,
     l1_misses: u64,
@@ -110,12 +94,7 @@ impl Vcpu {
             uncore: Uncore::new(machine, slot, seed, indexing),
             pipeline: Pipeline::new(machine.core()),
             epoch_end_ticks: 0,
-            joined_ticks,
-            idle_ticks: 0,
-            waited_ticks: 0,
-            epoch_ticks: machine.epoch_cycles() * TICKS_PER_CYCLE,
-            halt: None,
-            idleness: Idleness::new(machine),
+            away: Away::new(machine, joined_ticks),
             domain: turn.domain,
             generation: turn.generation,
             l1_misses: 0,
@@ -132,7 +111,10 @@ impl Vcpu {
     /// Begins a turn. Since the last one ended the vCPU was halted, or waited for others on its CPU, or neither. `llc` are
     /// the tags of the LLC where it runs now.
     pub fn enter(&mut self, turn: Turn, llc: &mut [u64]) {
-        self.catch_up(turn.epoch_start_cycles * TICKS_PER_CYCLE);
+        let skipped = self.away.until(turn.epoch_start_cycles * TICKS_PER_CYCLE, self.epoch_end_ticks);
+        if skipped > 0 {
+            self.pipeline.skip(skipped);
+        }
         if turn.generation != self.generation {
             self.generation = turn.generation;
             if let Some(recorder) = &mut self.recorder {
@@ -149,23 +131,6 @@ impl Vcpu {
         self.uncore.begin_turn(turn.memory_latency_cycles);
         self.epoch_end_ticks = turn.epoch_end_cycles * TICKS_PER_CYCLE;
         self.next_event = self.pipeline.next_event(self.epoch_end_ticks);
-    }
-
-    /// Brings the clock to the start of an epoch: first the rest of a halt, which is idle time, then waiting, which is
-    /// neither that nor time in which the vCPU ran.
-    fn catch_up(&mut self, start_ticks: u64) {
-        let mut left_ticks = self.epoch_end_ticks;
-        if let Some(halt) = self.halt.take() {
-            let idle = halt.until_ticks.saturating_sub(halt.from_ticks);
-            self.idle_ticks += idle;
-            self.pipeline.skip(idle);
-            left_ticks = left_ticks.max(halt.until_ticks);
-        }
-        let waited = start_ticks.saturating_sub(left_ticks);
-        if waited > 0 {
-            self.waited_ticks += waited;
-            self.pipeline.skip(waited);
-        }
     }
 
     /// Empties the private caches. What was dirty in them goes to the LLC if that is still the same, else to memory, at
@@ -334,15 +299,10 @@ impl Vcpu {
         if let Some(recorder) = &mut self.recorder {
             recorder.halt(self.position, sums);
         }
-        let idle = self.epoch_end_ticks.saturating_sub(self.pipeline.clock(self.position));
-        self.idle_ticks += idle;
+        let user_instructions = self.position - self.kernel_instructions;
+        let clock = self.pipeline.clock(self.position);
+        let idle = self.away.begin_halt(user_instructions, clock, self.epoch_end_ticks);
         self.pipeline.skip(idle);
-        let epochs = self.idleness.epochs_of_halt(self.position - self.kernel_instructions);
-        self.halt = Some(Halt {
-            from_ticks: self.pipeline.clock(self.position),
-            until_ticks: self.epoch_end_ticks + (epochs - 1) * self.epoch_ticks,
-            idle_before_ticks: self.idle_ticks,
-        });
     }
 
     /// What there is to hand over with the turn that ends now.
@@ -351,7 +311,7 @@ impl Vcpu {
             counters: self.counters(),
             phase_instructions: self.phase_instructions(),
             lines_moved: self.uncore.take_lines_moved(),
-            halt: self.halt,
+            halt: self.away.halt(),
         }
     }
 
@@ -387,8 +347,8 @@ impl Vcpu {
         Counters {
             instructions: self.position,
             kernel_instructions: self.kernel_instructions,
-            cycles: (clock - self.joined_ticks - self.idle_ticks - self.waited_ticks) / TICKS_PER_CYCLE,
-            idle_cycles: self.idle_ticks / TICKS_PER_CYCLE,
+            cycles: (clock - self.away.ticks()) / TICKS_PER_CYCLE,
+            idle_cycles: self.away.idle_ticks() / TICKS_PER_CYCLE,
             loads: self.loads,
             stores: self.stores,
             l1_misses: self.l1_misses,

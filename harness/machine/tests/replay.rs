@@ -166,3 +166,39 @@ fn damaged_and_unfinished_files_are_refused_with_what_to_do() {
     }
     assert!(Stream::open(Path::new("/no/such/file")).is_err());
 }
+
+/// `small-2x2` with a prefetcher, a node for each domain and time slices.
+fn with_everything() -> Machine {
+    let text = small().text().replace("[llc]", "[prefetcher]\nstreams = 32\ndegree = 2\ndistance = 20\n\n[llc]");
+    let text = text.replacen("[l1]", "node = 1\n\n[l1]", 1);
+    let text = text.replacen("[memory]", "[memory]\nremote_latency_cycles = 100", 1);
+    Machine::from_toml(&text.replacen("[core]", "[core]\ntimeslice_cycles = 1_000_000", 1)).expect("sound")
+}
+
+#[test]
+fn prefetched_lines_arrive_when_they_did() {
+    let machine = with_everything();
+    for pair in [[stream(), gather()], [changing(), stream()]] {
+        let outcomes = both(&machine, &machine, &pair, &stay(&[0, 1], 3));
+        assert_agree(&outcomes, 0.005, 0.005);
+    }
+}
+
+#[test]
+fn guests_far_from_their_memory_wait_as_long() {
+    let machine = with_everything();
+    let plan: Plan = vec![vec![0, 1], vec![0, 3], vec![0, 3], vec![0, 3]];
+    let outcomes = both(&machine, &machine, &[stream(), gather()], &plan);
+    assert_agree(&outcomes, 0.01, 0.01);
+}
+
+#[test]
+fn guests_share_a_cpu_by_time_slices_as_they_did() {
+    let machine = with_everything();
+    let outcomes = both(&machine, &machine, &[changing(), private_chase(), stream()], &stay(&[0, 0, 1], 6));
+    for guest in 0..3 {
+        let [emulated, replayed] = [&outcomes.0, &outcomes.1].map(|outcome| outcome.last(guest));
+        assert!(emulated.cycles.abs_diff(replayed.cycles) < 40_000, "{emulated:?}\n{replayed:?}");
+    }
+    assert_agree(&outcomes, 0.02, 0.05);
+}

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use super::cold::Cold;
 use crate::cache::{Direction, Line};
 use crate::counters::Counters;
-use crate::idle::Idleness;
+use crate::idle::{Away, Halt};
 use crate::marks::PHASES;
 use crate::pipeline::{Pipeline, Service, TICKS_PER_CYCLE, ticks};
+use crate::prefetch::Streamer;
 use crate::seat::Turn;
 use crate::spec::{LINE_BYTES, Machine};
-use crate::stream::{Ancestors, Cursor, Event, NAMES, Stream, StreamError, Sums, Touch, What};
+use crate::stream::{Cursor, Event, Kind, NAMES, Stream, StreamError, Sums, Touch};
 use crate::uncore::{Indexing, Uncore, UncoreCounts};
 
 /// How a player's turn ended.
@@ -23,13 +24,22 @@ pub(super) enum TurnEnd {
     OfStream,
 }
 
+/// What a vCPU left when its private caches went cold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Leaving {
+    /// Its CPU, for another in the same LLC domain or to others by time slices.
+    Cpu,
+    /// Its LLC domain.
+    Domain,
+}
+
 /// A vCPU that plays its stream.
 #[derive(Debug)]
 pub(super) struct Player {
     stream: Arc<Stream>,
     cursor: Cursor,
-    /// The next event; `None` at the stream's end.
-    upcoming: Option<Event>,
+    /// The next event.
+    upcoming: Event,
     position: u64,
     pipeline: Pipeline,
     uncore: Uncore,
@@ -39,14 +49,14 @@ pub(super) struct Player {
     timed_events: usize,
     /// When the last timed event left the core.
     last_issue_ticks: u64,
-    generation: Option<u32>,
-    /// The private caches went cold since the last checkpoint.
-    moved: bool,
+    /// Where its last turn was, and with which generation; `None` before the first.
+    last_turn: Option<Turn>,
+    /// How the private caches went cold since the last checkpoint, if they did.
+    leaving: Option<Leaving>,
     cold: Cold,
-    idleness: Idleness,
-    halted_epochs: u64,
-    joined_ticks: u64,
-    idle_ticks: u64,
+    /// Watches while they are cold.
+    streamer: Option<Streamer>,
+    away: Away,
     sums: Sums,
     sums_position: u64,
     phase: usize,
@@ -70,13 +80,11 @@ impl Player {
             complete_ticks: vec![0; NAMES],
             timed_events: 0,
             last_issue_ticks: 0,
-            generation: None,
-            moved: false,
+            last_turn: None,
+            leaving: None,
             cold: Cold::new(private_lines),
-            idleness: Idleness::new(machine),
-            halted_epochs: 0,
-            joined_ticks: 0,
-            idle_ticks: 0,
+            streamer: machine.prefetcher().map(Streamer::new),
+            away: Away::new(machine, 0),
             sums: Sums::default(),
             sums_position: 0,
             phase: PHASES,
@@ -89,95 +97,127 @@ impl Player {
     pub(super) fn turn(&mut self, turn: Turn, llc: &mut [u64]) -> Result<TurnEnd, StreamError> {
         self.enter(turn);
         let end_ticks = turn.epoch_end_cycles * TICKS_PER_CYCLE;
-        if self.halted_epochs > 0 {
-            self.halted_epochs -= 1;
-            self.idle_until(end_ticks);
-            return Ok(TurnEnd::OfEpoch);
-        }
+        let mut event = self.upcoming;
         loop {
-            let next = self.upcoming.as_ref().map_or(self.stream.instructions(), |event| event.position);
-            self.position = self.pipeline.run_to(self.position, next, end_ticks);
+            self.position = self.pipeline.run_to(self.position, event.position, end_ticks);
             if self.pipeline.clock(self.position) >= end_ticks {
+                self.upcoming = event;
                 return Ok(TurnEnd::OfEpoch);
             }
-            let Some(event) = self.upcoming else { return Ok(TurnEnd::OfStream) };
-            self.upcoming = self.cursor.next(&self.stream)?;
-            match event.what {
-                What::Reference(direction, line) => self.reference(&event, direction, line, llc),
-                What::Private(direction) => self.private(&event, direction),
-                What::Touch(direction, line, touch) => self.touch(&event, direction, line, touch, llc),
-                What::WrittenOut(line) => {
-                    if !self.cold.is_active() || self.cold.has(line) {
-                        self.uncore.written_out(line, llc);
+            match event.kind {
+                Kind::Load => self.reference(&event, Direction::Read, llc),
+                Kind::Store => self.reference(&event, Direction::Write, llc),
+                Kind::PrivateLoad => self.private(&event, Direction::Read),
+                Kind::PrivateStore => self.private(&event, Direction::Write),
+                Kind::Touch => self.touch(&event, llc),
+                Kind::WrittenOut => {
+                    if !self.cold.is_active() || self.cold.has(event.line()) {
+                        self.uncore.written_out(event.line(), llc);
                     }
                 }
-                What::Prefetch(line) => {
-                    if self.cold.is_active() {
-                        self.cold.fetch(line);
+                Kind::Prefetch => {
+                    if !self.cold.is_active() || self.cold.fetch(event.line()) {
+                        self.uncore.prefetch(event.line(), self.last_issue_ticks, llc);
                     }
-                    self.uncore.prefetch(line, self.last_issue_ticks, llc);
                 }
-                What::Halt => {
-                    self.halted_epochs =
-                        self.idleness.epochs_of_halt(self.position - self.sums.kernel_instructions) - 1;
-                    self.idle_until(end_ticks);
-                    return Ok(TurnEnd::OfEpoch);
-                }
-                What::Sums(_) | What::Checkpoint { .. } | What::Phase(_) | What::EndOfTruth => self.note(event.what),
+                Kind::End => return Ok(TurnEnd::OfStream),
+                _ => self.note(event.kind, event.number),
+            }
+            let halts = event.kind == Kind::Halt;
+            event = self.cursor.next(&self.stream)?;
+            if halts {
+                self.upcoming = event;
+                let user_instructions = self.position - self.sums.kernel_instructions;
+                let clock = self.pipeline.clock(self.position);
+                let idle = self.away.begin_halt(user_instructions, clock, end_ticks);
+                self.pipeline.skip(idle);
+                return Ok(TurnEnd::OfEpoch);
             }
         }
     }
 
     fn enter(&mut self, turn: Turn) {
         self.uncore.begin_turn(turn.memory_latency_cycles);
-        if self.generation.is_none() {
-            self.joined_ticks = turn.epoch_start_cycles * TICKS_PER_CYCLE;
-            self.pipeline.skip(self.joined_ticks);
+        let start_ticks = turn.epoch_start_cycles * TICKS_PER_CYCLE;
+        match self.last_turn.replace(turn) {
+            None => {
+                self.away.join(start_ticks);
+                self.pipeline.skip(start_ticks);
+            }
+            Some(last) => {
+                let skipped = self.away.until(start_ticks, last.epoch_end_cycles * TICKS_PER_CYCLE);
+                if skipped > 0 {
+                    self.pipeline.skip(skipped);
+                }
+                if last.generation != turn.generation {
+                    let far = last.domain != turn.domain || self.leaving == Some(Leaving::Domain);
+                    self.leaving = Some(if far { Leaving::Domain } else { Leaving::Cpu });
+                }
+            }
         }
-        self.moved |= self.generation.is_some_and(|generation| generation != turn.generation);
-        self.generation = Some(turn.generation);
     }
 
-    fn idle_until(&mut self, end_ticks: u64) {
-        let idle = end_ticks.saturating_sub(self.pipeline.clock(self.position));
-        self.idle_ticks += idle;
-        self.pipeline.skip(idle);
+    /// The halt that has begun and is not over.
+    pub(super) fn halt(&self) -> Option<Halt> {
+        self.away.halt()
     }
 
-    #[inline]
-    fn reference(&mut self, event: &Event, direction: Direction, line: Line, llc: &mut [u64]) {
+    #[inline(always)]
+    fn reference(&mut self, event: &Event, direction: Direction, llc: &mut [u64]) {
         if self.cold.is_active() {
-            self.cold.fetch(line);
+            self.cold.fetch(event.line());
         }
-        let service = self.uncore.reference(line, llc);
+        let service = self.uncore.reference(event.line(), llc);
         self.timed(event, direction, service);
+        if self.cold.is_active() {
+            self.fetch_ahead(event.line(), llc);
+        }
     }
 
-    #[inline]
+    #[inline(always)]
     fn private(&mut self, event: &Event, direction: Direction) {
         self.timed(event, direction, Service::by_cache(self.l2_ticks));
     }
 
-    fn touch(&mut self, event: &Event, direction: Direction, line: Line, touch: Touch, llc: &mut [u64]) {
-        if touch.first && self.cold.is_active() && self.cold.fetch(line) {
+    fn touch(&mut self, event: &Event, llc: &mut [u64]) {
+        let direction = if event.touch.is(Touch::STORES) { Direction::Write } else { Direction::Read };
+        let line = event.line();
+        let is_cold = self.cold.is_active();
+        if event.touch.is(Touch::FIRST) && is_cold && self.cold.fetch(line) {
             let service = self.uncore.reference(line, llc);
             self.timed(event, direction, service);
-        } else if touch.prefetched {
-            let arrives_ticks = self.uncore.arrival(line).unwrap_or_default();
+            self.fetch_ahead(line, llc);
+            return;
+        }
+        let may_arrive = is_cold || event.touch.is(Touch::PREFETCHED);
+        let arrives_ticks = if may_arrive { self.uncore.arrival(line) } else { None };
+        if arrives_ticks.is_some() || event.touch.is(Touch::TIMED) {
+            let arrives_ticks = arrives_ticks.unwrap_or_default();
             self.timed(event, direction, Service { arrives_ticks, ..Service::by_cache(self.l2_ticks) });
-        } else if touch.timed {
-            self.private(event, direction);
         } else {
             // Free, but what depends on it waits for what its own address waited for.
-            let known = self.known(&event.ancestors);
+            let known = self.known(event.ancestors);
             self.named(known);
             self.last_issue_ticks = known.max(self.pipeline.clock(event.position));
         }
+        if is_cold {
+            self.fetch_ahead(line, llc);
+        }
     }
 
-    #[inline]
+    /// The prefetcher of caches that went cold fetches what the stream knows to be there.
+    fn fetch_ahead(&mut self, line: Line, llc: &mut [u64]) {
+        let Some(streamer) = &mut self.streamer else { return };
+        for ahead in streamer.observe(line) {
+            if self.cold.fetch(ahead) {
+                self.uncore.prefetch(ahead, self.last_issue_ticks, llc);
+            }
+        }
+    }
+
+    #[inline(always)]
     fn timed(&mut self, event: &Event, direction: Direction, service: Service) {
-        let known = self.known(&event.ancestors);
+        let known = self.known(event.ancestors);
         let flight = match direction {
             Direction::Read => self.pipeline.load_known(event.position, known, service),
             Direction::Write => self.pipeline.store_known(event.position, known, service),
@@ -190,38 +230,45 @@ impl Player {
     }
 
     /// Remembers when a timed event is there.
-    #[inline]
+    #[inline(always)]
     fn named(&mut self, complete_ticks: u64) {
         self.timed_events += 1;
         self.complete_ticks[self.timed_events % NAMES] = complete_ticks;
     }
 
     /// When an address is known that waits for these.
-    #[inline]
-    fn known(&self, ancestors: &[u16; Ancestors::MOST]) -> u64 {
+    #[inline(always)]
+    fn known(&self, mut ancestors: u64) -> u64 {
         let mut known = 0;
-        for &back in ancestors.iter().take_while(|&&back| back > 0) {
-            let event = (self.timed_events + 1).wrapping_sub(usize::from(back));
+        while ancestors > 0 {
+            let event = (self.timed_events + 1).wrapping_sub((ancestors & 0xffff) as usize);
             known = known.max(self.complete_ticks[event % NAMES]);
+            ancestors >>= 16;
         }
         known
     }
 
     #[cold]
-    fn note(&mut self, what: What) {
-        match what {
-            What::Sums(since) => {
-                self.sums = self.sums.plus(since);
+    fn note(&mut self, kind: Kind, number: u64) {
+        match kind {
+            Kind::Sums => {
+                // The cursor has read this event and none after it.
+                self.sums = self.sums.plus(self.cursor.sums());
                 self.sums_position = self.position;
             }
-            What::Checkpoint { dirty_lines } if self.moved => {
-                self.moved = false;
-                self.uncore.written_to_memory(dirty_lines);
-                self.uncore.forget_prefetches();
-                self.cold.begin();
+            Kind::Checkpoint => {
+                if let Some(leaving) = self.leaving.take() {
+                    // Of what stays in the domain the LLC has a copy, which takes no way to memory.
+                    self.uncore.written_to_memory(if leaving == Leaving::Domain { number } else { 0 });
+                    self.uncore.forget_prefetches();
+                    self.cold.begin();
+                    if let Some(streamer) = &mut self.streamer {
+                        streamer.clear();
+                    }
+                }
             }
-            What::Phase(phase) => self.begin_phase(phase.into()),
-            What::EndOfTruth => self.begin_phase(PHASES),
+            Kind::Phase => self.begin_phase(number as usize),
+            Kind::EndOfTruth => self.begin_phase(PHASES),
             _ => {}
         }
     }
@@ -236,16 +283,16 @@ impl Player {
         self.uncore.take_lines_moved()
     }
 
-    /// What was counted so far.
-    pub(super) fn counters(&self) -> Result<Counters, StreamError> {
+    /// What was counted up to `now_cycles`, no earlier than the end of the last turn.
+    pub(super) fn counters(&self, now_cycles: u64) -> Result<Counters, StreamError> {
         let clock = self.pipeline.clock(self.position);
         let UncoreCounts { llc_references, llc_misses, write_backs, .. } = self.uncore.counts();
         let sums = self.interpolated_sums()?;
         Ok(Counters {
             instructions: self.position,
             kernel_instructions: sums.kernel_instructions,
-            cycles: (clock - self.joined_ticks - self.idle_ticks) / TICKS_PER_CYCLE,
-            idle_cycles: self.idle_ticks / TICKS_PER_CYCLE,
+            cycles: (clock - self.away.ticks()) / TICKS_PER_CYCLE,
+            idle_cycles: self.away.idle_ticks_at(now_cycles * TICKS_PER_CYCLE) / TICKS_PER_CYCLE,
             loads: sums.loads,
             stores: sums.stores,
             l1_misses: sums.l1_misses,
@@ -260,13 +307,13 @@ impl Player {
     /// The sums at the present position, on the straight line between those before and those after it.
     fn interpolated_sums(&self) -> Result<Sums, StreamError> {
         let mut cursor = self.cursor.clone();
-        let mut next = self.upcoming;
-        while let Some(event) = next {
-            if let What::Sums(since) = event.what {
+        let mut event = self.upcoming;
+        while event.kind != Kind::End {
+            if event.kind == Kind::Sums {
                 let (done, all) = (self.position - self.sums_position, event.position - self.sums_position);
-                return Ok(if all == 0 { self.sums } else { self.sums.plus(since.share(done, all)) });
+                return Ok(if all == 0 { self.sums } else { self.sums.plus(cursor.sums().share(done, all)) });
             }
-            next = cursor.next(&self.stream)?;
+            event = cursor.next(&self.stream)?;
         }
         Ok(self.sums)
     }

@@ -5,39 +5,23 @@
 //! position    instructions since the event before: 1 byte, or 3 if wide
 //! line        of kinds that have one: its distance from the last line of that kind, zigzag, 1 to 4 bytes
 //! ancestors   each the number of timed events back: 1 byte below 255, else 255 and 2 bytes
-//! rest        of touches one byte of flags; of notes a byte that says which, and its numbers
+//! rest        of touches a byte of flags; of kinds from 8 on (7 in byte 0) a byte with the kind, and its numbers
 //! ```
 //!
 //! All numbers are little-endian. Positions count from the block's first and lines from 0 in each block, so that a block
 //! reads alone.
 
+#[cfg(test)]
 use super::Ancestors;
-use crate::cache::{Direction, Line};
+use crate::cache::Line;
 
 /// Bytes that may be read behind a block's last event.
 pub(crate) const PADDING: usize = 16;
 
-const LINE_KINDS: usize = 8;
-const LOAD: u8 = 0;
-const STORE: u8 = 1;
-const PRIVATE_LOAD: u8 = 2;
-const PRIVATE_STORE: u8 = 3;
-const TOUCH: u8 = 4;
-const WRITTEN_OUT: u8 = 5;
-const PREFETCH: u8 = 6;
+/// In the first byte of an event: what is told by a byte of its own.
 const NOTE: u8 = 7;
-
-const NOTE_SUMS: u8 = 0;
-const NOTE_CHECKPOINT: u8 = 1;
-const NOTE_PHASE: u8 = 2;
-const NOTE_END_OF_TRUTH: u8 = 3;
-const NOTE_HALT: u8 = 4;
-
 const WIDE: u8 = 0x80;
-const TOUCH_STORES: u8 = 1;
-const TOUCH_FIRST: u8 = 2;
-const TOUCH_TIMED: u8 = 4;
-const TOUCH_PREFETCHED: u8 = 8;
+const LINE_KINDS: usize = 7;
 
 /// Running sums that references do not tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -56,6 +40,14 @@ impl Sums {
             stores: self.stores - earlier.stores,
             l1_misses: self.l1_misses - earlier.l1_misses,
         }
+    }
+
+    const fn to_array(self) -> [u64; 4] {
+        [self.kernel_instructions, self.loads, self.stores, self.l1_misses]
+    }
+
+    const fn from_array([kernel_instructions, loads, stores, l1_misses]: [u64; 4]) -> Self {
+        Self { kernel_instructions, loads, stores, l1_misses }
     }
 
     /// `part` of `whole` of these.
@@ -81,46 +73,112 @@ impl Sums {
 
 /// What happened at one place of the instruction stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum What {
-    /// A demand access that missed the private caches.
-    Reference(Direction, Line),
-    /// A demand access that a private cache served too late to be free.
-    Private(Direction),
-    /// As [`What::Private`], with more to say.
-    Touch(Direction, Line, Touch),
+#[repr(u8)]
+pub(crate) enum Kind {
+    /// A load that missed the private caches.
+    Load = 0,
+    /// A store that missed the private caches.
+    Store = 1,
+    /// A load that a private cache served, too late to be free.
+    PrivateLoad = 2,
+    /// A store that a private cache served, too late to be free.
+    PrivateStore = 3,
+    /// As the two before, with [`Touch`] to say more.
+    Touch = 4,
     /// A dirty line left the private caches.
-    WrittenOut(Line),
-    Prefetch(Line),
-    /// What was counted since the last ones.
-    Sums(Sums),
-    /// From here on first touches are told again; so many lines are dirty in the private caches.
-    Checkpoint {
-        dirty_lines: u64,
-    },
-    Phase(u8),
-    EndOfTruth,
-    Halt,
+    WrittenOut = 5,
+    /// The prefetcher asked, when the last timed event left the core.
+    Prefetch = 6,
+    /// What was counted since the last ones: [`Sums`].
+    Sums = 8,
+    /// From here on first touches are told again; `number` lines are dirty in the private caches.
+    Checkpoint = 9,
+    /// Phase `number` begins.
+    Phase = 10,
+    /// From here on no phase is marked.
+    EndOfTruth = 11,
+    /// The vCPU halts.
+    Halt = 12,
+    /// There are no more events.
+    End = 13,
 }
 
-/// An access to a line that a private cache has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Touch {
+impl Kind {
+    /// Those below have a line, or are private accesses.
+    const FIRST_NOTE: u8 = 8;
+
+    #[inline(always)]
+    const fn of(code: u8) -> Self {
+        match code {
+            0 => Self::Load,
+            1 => Self::Store,
+            2 => Self::PrivateLoad,
+            3 => Self::PrivateStore,
+            4 => Self::Touch,
+            5 => Self::WrittenOut,
+            6 => Self::Prefetch,
+            8 => Self::Sums,
+            9 => Self::Checkpoint,
+            10 => Self::Phase,
+            11 => Self::EndOfTruth,
+            12 => Self::Halt,
+            _ => Self::End,
+        }
+    }
+
+    const fn has_line(self) -> bool {
+        matches!(self, Self::Load | Self::Store | Self::Touch | Self::WrittenOut | Self::Prefetch)
+    }
+}
+
+/// An access to a line that a private cache has; bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Touch(u8);
+
+impl Touch {
+    /// It stores.
+    pub(crate) const STORES: Self = Self(1);
     /// The first one since the last checkpoint: a reference if the caches went cold meanwhile.
-    pub(crate) first: bool,
+    pub(crate) const FIRST: Self = Self(2);
     /// Too late to be free.
-    pub(crate) timed: bool,
+    pub(crate) const TIMED: Self = Self(4);
     /// The first one to a line that was prefetched, and may be under way.
-    pub(crate) prefetched: bool,
+    pub(crate) const PREFETCHED: Self = Self(8);
+
+    #[inline(always)]
+    pub(crate) const fn is(self, flag: Self) -> bool {
+        self.0 & flag.0 != 0
+    }
+
+    /// This and `flag` as well if `condition` holds.
+    pub(crate) const fn with(self, flag: Self, condition: bool) -> Self {
+        if condition { Self(self.0 | flag.0) } else { self }
+    }
 }
 
-/// One event.
+/// One event. Plain words, since tens of millions a second are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Event {
     /// Instructions before it.
     pub(crate) position: u64,
-    pub(crate) what: What,
-    /// The timed events that its address waits for, each by the number of timed events from it to this one; 0 for none.
-    pub(crate) ancestors: [u16; Ancestors::MOST],
+    /// The line of kinds that have one, or the number of notes that have one.
+    pub(crate) number: u64,
+    /// The timed events that its address waits for, each by the number of timed events from it to this one; 16 bits
+    /// each, from the lowest, 0 after the last.
+    pub(crate) ancestors: u64,
+    pub(crate) kind: Kind,
+    pub(crate) touch: Touch,
+}
+
+impl Event {
+    /// Without line, number and ancestors.
+    pub(crate) const fn note(position: u64, kind: Kind) -> Self {
+        Self { position, number: 0, ancestors: 0, kind, touch: Touch(0) }
+    }
+
+    pub(crate) const fn line(&self) -> Line {
+        Line(self.number)
+    }
 }
 
 /// What an event is encoded against.
@@ -146,43 +204,42 @@ impl Encoder {
         Self { context: Context { position, ..Context::default() } }
     }
 
-    /// Appends one event. `TooFar` if its line is more than 128 GiB from the one before or 2^24 instructions passed.
-    pub(crate) fn append(&mut self, event: &Event, block: &mut Vec<u8>) -> Result<(), TooFar> {
-        let (kind, line) = match event.what {
-            What::Reference(Direction::Read, line) => (LOAD, Some(line)),
-            What::Reference(Direction::Write, line) => (STORE, Some(line)),
-            What::Private(Direction::Read) => (PRIVATE_LOAD, None),
-            What::Private(Direction::Write) => (PRIVATE_STORE, None),
-            What::Touch(_, line, _) => (TOUCH, Some(line)),
-            What::WrittenOut(line) => (WRITTEN_OUT, Some(line)),
-            What::Prefetch(line) => (PREFETCH, Some(line)),
-            _ => (NOTE, None),
-        };
-        let ancestors = event.ancestors.iter().take_while(|&&back| back > 0).count();
+    /// Appends one event; `sums` only if it is [`Kind::Sums`]. `TooFar` if its line is more than 128 GiB from the one
+    /// before or 2^24 instructions passed.
+    pub(crate) fn append(&mut self, event: &Event, sums: Sums, block: &mut Vec<u8>) -> Result<(), TooFar> {
+        let kind = event.kind as u8;
         let delta = event.position - self.context.position;
-        let mut head = kind | (ancestors as u8) << 3;
-        let line = line.map(|line| self.line_delta(kind, line)).transpose()?;
-        let line_bytes = line.map_or(0, |delta| (4 - delta.leading_zeros() / 8).max(1) as usize);
-        head |= (line_bytes.saturating_sub(1) as u8) << 5;
-        let position_bytes = if delta > 0xff { 3 } else { 1 };
         if delta > 0xff_ffff {
             return Err(TooFar);
         }
-        head |= if position_bytes == 3 { WIDE } else { 0 };
+        let line = if event.kind.has_line() { Some(self.line_delta(kind, event.line())?) } else { None };
+        let line_bytes = line.map_or(0, |delta| (4 - delta.leading_zeros() / 8).max(1) as usize);
+        let ancestors = || (0..4).map(|at| (event.ancestors >> (16 * at)) as u16).take_while(|&back| back > 0);
+        let (position_bytes, wide) = if delta > 0xff { (3, WIDE) } else { (1, 0) };
         self.context.position = event.position;
-        block.push(head);
+        let low = if kind < Kind::FIRST_NOTE { kind } else { NOTE };
+        block.push(low | (ancestors().count() as u8) << 3 | (line_bytes.saturating_sub(1) as u8) << 5 | wide);
         block.extend_from_slice(&delta.to_le_bytes()[..position_bytes]);
         block.extend_from_slice(&line.unwrap_or_default().to_le_bytes()[..line_bytes]);
-        for &back in &event.ancestors[..ancestors] {
-            match u8::try_from(back) {
-                Ok(back) if back < 255 => block.push(back),
-                _ => {
-                    block.push(255);
-                    block.extend_from_slice(&back.to_le_bytes());
-                }
+        for back in ancestors() {
+            if back < 255 {
+                block.push(back as u8);
+            } else {
+                block.push(255);
+                block.extend_from_slice(&back.to_le_bytes());
             }
         }
-        append_rest(event.what, block);
+        if event.kind == Kind::Touch {
+            block.push(event.touch.0);
+        }
+        if kind >= Kind::FIRST_NOTE {
+            block.push(kind);
+        }
+        match event.kind {
+            Kind::Sums => sums.to_array().into_iter().for_each(|sum| append_number(sum, block)),
+            Kind::Checkpoint | Kind::Phase => append_number(event.number, block),
+            _ => {}
+        }
         Ok(())
     }
 
@@ -191,34 +248,6 @@ impl Encoder {
         let delta = i32::try_from(line.0 as i64 - *base as i64).map_err(|_| TooFar)?;
         *base = line.0;
         Ok((delta << 1 ^ delta >> 31) as u32)
-    }
-}
-
-fn append_rest(what: What, block: &mut Vec<u8>) {
-    match what {
-        What::Touch(direction, _, Touch { first, timed, prefetched }) => {
-            let flag = |is_set, flag| if is_set { flag } else { 0 };
-            block.push(
-                flag(direction == Direction::Write, TOUCH_STORES)
-                    | flag(first, TOUCH_FIRST)
-                    | flag(timed, TOUCH_TIMED)
-                    | flag(prefetched, TOUCH_PREFETCHED),
-            );
-        }
-        What::Sums(sums) => {
-            block.push(NOTE_SUMS);
-            for number in [sums.kernel_instructions, sums.loads, sums.stores, sums.l1_misses] {
-                append_number(number, block);
-            }
-        }
-        What::Checkpoint { dirty_lines } => {
-            block.push(NOTE_CHECKPOINT);
-            append_number(dirty_lines, block);
-        }
-        What::Phase(phase) => block.extend([NOTE_PHASE, phase]),
-        What::EndOfTruth => block.push(NOTE_END_OF_TRUTH),
-        What::Halt => block.push(NOTE_HALT),
-        What::Reference(..) | What::Private(_) | What::WrittenOut(_) | What::Prefetch(_) => {}
     }
 }
 
@@ -236,83 +265,76 @@ fn append_number(mut number: u64, block: &mut Vec<u8>) {
 pub(crate) struct Decoder {
     context: Context,
     at: usize,
+    sums: Sums,
 }
 
 impl Decoder {
     /// For a block that begins at `position`.
     pub(crate) fn new(position: u64) -> Self {
-        Self { context: Context { position, ..Context::default() }, at: 0 }
+        Self { context: Context { position, ..Context::default() }, at: 0, sums: Sums::default() }
     }
 
-    /// The next event of `block`, of which the last [`PADDING`] bytes are no events; `None` at its end. The block's
-    /// checksum was verified, so what is in it was written by [`Encoder::append`].
+    /// What the last event of [`Kind::Sums`] said.
+    pub(crate) const fn sums(&self) -> Sums {
+        self.sums
+    }
+
+    /// Reads the next event of `block`, of which the last [`PADDING`] bytes are no events, into `event`; `false`, and
+    /// nothing is read, at its end. The block's checksum was verified, so what is in it was written by
+    /// [`Encoder::append`].
     #[inline(always)]
-    pub(crate) fn next(&mut self, block: &[u8]) -> Option<Event> {
-        if self.at + PADDING >= block.len() {
-            return None;
+    pub(crate) fn next(&mut self, block: &[u8], event: &mut Event) -> bool {
+        let mut at = self.at;
+        if at + PADDING >= block.len() {
+            return false;
         }
-        let head = block[self.at];
-        let mut at = self.at + 1;
-        let kind = head & 7;
+        let head = block[at];
+        let code = head & 7;
+        let word = word(block, at + 1);
         if head & WIDE == 0 {
-            self.context.position += u64::from(block[at]);
-            at += 1;
+            self.context.position += u64::from(word & 0xff);
+            at += 2;
         } else {
-            self.context.position += u64::from(word(block, at) & 0xff_ffff);
-            at += 3;
+            self.context.position += u64::from(word & 0xff_ffff);
+            at += 4;
         }
-        let position = self.context.position;
-        let mut line = Line(0);
-        if !matches!(kind, PRIVATE_LOAD | PRIVATE_STORE | NOTE) {
-            let bytes = usize::from(head >> 5 & 3) + 1;
-            let zigzag = word(block, at) & (u32::MAX >> (32 - 8 * bytes));
-            at += bytes;
-            let base = &mut self.context.lines[usize::from(kind)];
+        event.position = self.context.position;
+        if !matches!(code, 2 | 3 | NOTE) {
+            let bytes = u32::from(head >> 5 & 3) + 1;
+            let zigzag = self::word(block, at) & (u32::MAX >> (32 - 8 * bytes));
+            at += bytes as usize;
+            let base = &mut self.context.lines[usize::from(code)];
             let delta = (zigzag >> 1) as i32 ^ -((zigzag & 1) as i32);
             *base = base.wrapping_add_signed(delta.into());
-            line = Line(*base);
+            event.number = *base;
         }
-        let mut ancestors = [0; Ancestors::MOST];
-        for back in &mut ancestors[..usize::from(head >> 3 & 3)] {
-            *back = block[at].into();
+        event.ancestors = 0;
+        for nth in 0..u32::from(head >> 3 & 3) {
+            let mut back = u64::from(block[at]);
             at += 1;
-            if *back == 255 {
-                *back = word(block, at) as u16;
+            if back == 255 {
+                back = u64::from(self::word(block, at) & 0xffff);
                 at += 2;
             }
+            event.ancestors |= back << (16 * nth);
         }
         self.at = at;
-        let what = match kind {
-            LOAD => What::Reference(Direction::Read, line),
-            STORE => What::Reference(Direction::Write, line),
-            PRIVATE_LOAD => What::Private(Direction::Read),
-            PRIVATE_STORE => What::Private(Direction::Write),
-            WRITTEN_OUT => What::WrittenOut(line),
-            PREFETCH => What::Prefetch(line),
-            TOUCH => self.touch(line, block),
-            _ => self.note(block),
-        };
-        Some(Event { position, what, ancestors })
+        event.kind = Kind::of(code);
+        match code {
+            4 => event.touch = Touch(self.byte(block)),
+            NOTE => self.note(block, event),
+            _ => {}
+        }
+        true
     }
 
-    fn touch(&mut self, line: Line, block: &[u8]) -> What {
-        let flags = self.byte(block);
-        let direction = if flags & TOUCH_STORES == 0 { Direction::Read } else { Direction::Write };
-        let [first, timed, prefetched] = [TOUCH_FIRST, TOUCH_TIMED, TOUCH_PREFETCHED].map(|flag| flags & flag != 0);
-        What::Touch(direction, line, Touch { first, timed, prefetched })
-    }
-
-    #[inline(never)]
-    fn note(&mut self, block: &[u8]) -> What {
-        match self.byte(block) {
-            NOTE_SUMS => {
-                let [kernel_instructions, loads, stores, l1_misses] = std::array::from_fn(|_| self.number(block));
-                What::Sums(Sums { kernel_instructions, loads, stores, l1_misses })
-            }
-            NOTE_CHECKPOINT => What::Checkpoint { dirty_lines: self.number(block) },
-            NOTE_PHASE => What::Phase(self.byte(block)),
-            NOTE_END_OF_TRUTH => What::EndOfTruth,
-            _ => What::Halt,
+    #[cold]
+    fn note(&mut self, block: &[u8], event: &mut Event) {
+        event.kind = Kind::of(self.byte(block));
+        match event.kind {
+            Kind::Sums => self.sums = Sums::from_array(std::array::from_fn(|_| self.number(block))),
+            Kind::Checkpoint | Kind::Phase => event.number = self.number(block),
+            _ => {}
         }
     }
 
@@ -347,65 +369,56 @@ mod tests {
 
     use super::*;
 
-    fn directions() -> impl Strategy<Value = Direction> {
-        prop_oneof![Just(Direction::Read), Just(Direction::Write)]
-    }
-
-    fn events() -> impl Strategy<Value = (u64, What, Vec<u16>)> {
-        let line = || prop_oneof![0u64..1000, 0u64..1 << 30].prop_map(Line);
-        let number = || prop_oneof![0u64..300, 0u64..1 << 40];
-        let what = prop_oneof![
-            (directions(), line()).prop_map(|(direction, line)| What::Reference(direction, line)),
-            directions().prop_map(What::Private),
-            (directions(), line(), any::<[bool; 3]>()).prop_map(|(direction, line, [first, timed, prefetched])| {
-                What::Touch(direction, line, Touch { first, timed, prefetched })
-            }),
-            line().prop_map(What::WrittenOut),
-            line().prop_map(What::Prefetch),
-            (number(), number(), number(), number()).prop_map(|(kernel_instructions, loads, stores, l1_misses)| {
-                What::Sums(Sums { kernel_instructions, loads, stores, l1_misses })
-            }),
-            number().prop_map(|dirty_lines| What::Checkpoint { dirty_lines }),
-            (0u8..64).prop_map(What::Phase),
-            Just(What::EndOfTruth),
-            Just(What::Halt),
-        ];
+    fn events() -> impl Strategy<Value = (u64, Event, Sums)> {
+        let number = || prop_oneof![0u64..300, 0u64..1 << 30];
         let delta = prop_oneof![0u64..300, 0u64..1 << 24];
-        (delta, what, prop::collection::vec(1u16..1024, 0..=Ancestors::MOST))
+        let ancestors = prop::collection::vec(1u64..1024, 0..=Ancestors::MOST);
+        (delta, 0u8..13, number(), ancestors, 0u8..16, [number(), number(), number(), number()]).prop_map(
+            |(delta, kind, number, back, touch, sums)| {
+                let kind = Kind::of(kind);
+                let numbered = kind.has_line() || matches!(kind, Kind::Checkpoint | Kind::Phase);
+                let number = if numbered { number } else { 0 };
+                let ancestors = back.iter().rev().fold(0, |packed, back| packed << 16 | back);
+                let touch = Touch(if kind == Kind::Touch { touch } else { 0 });
+                let sums = if kind == Kind::Sums { Sums::from_array(sums) } else { Sums::default() };
+                (delta, Event { position: 0, number, ancestors, kind, touch }, sums)
+            },
+        )
     }
 
     proptest! {
         #[test]
         fn what_was_written_is_read(recipe in prop::collection::vec(events(), 0..200)) {
-            let mut position = 0;
-            let written: Vec<Event> = recipe
-                .into_iter()
-                .map(|(delta, what, back)| {
-                    position += delta;
-                    let mut ancestors = [0; Ancestors::MOST];
-                    ancestors[..back.len()].copy_from_slice(&back);
-                    Event { position, what, ancestors }
-                })
-                .collect();
+            let recipe = recipe.into_iter().filter(|(_, event, _)| event.kind != Kind::End);
             let (mut encoder, mut block) = (Encoder::new(0), Vec::new());
-            for event in &written {
-                prop_assert_eq!(encoder.append(event, &mut block), Ok(()));
+            let mut written = Vec::new();
+            let mut position = 0;
+            for (delta, event, sums) in recipe {
+                position += delta;
+                let event = Event { position, ..event };
+                prop_assert_eq!(encoder.append(&event, sums, &mut block), Ok(()));
+                written.push((event, sums));
             }
             block.extend([0; PADDING]);
             let mut decoder = Decoder::new(0);
-            let read: Vec<Event> = std::iter::from_fn(|| decoder.next(&block)).collect();
-            prop_assert_eq!(read, written);
+            for (written, sums) in written {
+                let mut read = Event::note(0, Kind::End);
+                prop_assert!(decoder.next(&block, &mut read));
+                prop_assert_eq!(read, written);
+                prop_assert!(read.kind != Kind::Sums || decoder.sums() == sums);
+            }
+            prop_assert!(!decoder.next(&block, &mut Event::note(0, Kind::End)));
         }
     }
 
     #[test]
     fn what_does_not_fit_is_refused() {
         let (mut encoder, mut block) = (Encoder::new(0), Vec::new());
-        let event =
-            |position, line| Event { position, what: What::Prefetch(Line(line)), ancestors: [0; Ancestors::MOST] };
-        assert_eq!(encoder.append(&event(0, 1 << 40), &mut block), Err(TooFar));
-        assert_eq!(encoder.append(&event(1 << 24, 1), &mut block), Err(TooFar));
-        assert_eq!(encoder.append(&event(5, 1), &mut block), Ok(()));
+        let event = |position, line| Event { number: line, ..Event::note(position, Kind::Prefetch) };
+        let mut append = |event| encoder.append(&event, Sums::default(), &mut block);
+        assert_eq!(append(event(0, 1 << 40)), Err(TooFar));
+        assert_eq!(append(event(1 << 24, 1)), Err(TooFar));
+        assert_eq!(append(event(5, 1)), Ok(()));
         assert_eq!(block.len(), 3, "a near event takes three bytes");
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{HashSet, VecDeque};
 use std::fs::File;
 
 use super::ancestry::{Ancestors, Ancestry, LONGEST_WINDOW, NAMES, Name};
-use super::event::{Encoder, Event, Sums, Touch, What};
+use super::event::{Encoder, Event, Kind, Sums, Touch};
 use super::frames::{BLOCK_BYTES, FrameWriter, Totals};
 use super::{CHECKPOINT_INSTRUCTIONS, SUMS_INSTRUCTIONS, StreamError};
 use crate::cache::{Direction, Line};
@@ -41,8 +41,8 @@ pub(crate) enum Server {
 /// An event that is not written yet: a later one may still make it matter.
 #[derive(Debug)]
 struct Pending {
-    position: u64,
-    what: What,
+    event: Event,
+    sums: Sums,
     /// 0 for events that nobody waits for.
     name: Name,
     /// Whether it hit the L1, which takes no time.
@@ -164,7 +164,7 @@ impl Recorder {
         let since = sums.minus(self.sums);
         self.sums = sums;
         self.next_sums = position + SUMS_INSTRUCTIONS;
-        self.note(position, What::Sums(since));
+        self.note(position, Kind::Sums, 0, since);
     }
 
     /// Whether a checkpoint is due, at which first touches begin to be told again.
@@ -176,7 +176,7 @@ impl Recorder {
     pub(crate) fn checkpoint(&mut self, position: u64, dirty_lines: u64) {
         self.next_checkpoint = position + CHECKPOINT_INSTRUCTIONS;
         self.touched.clear();
-        self.note(position, What::Checkpoint { dirty_lines });
+        self.note(position, Kind::Checkpoint, dirty_lines, Sums::default());
     }
 
     /// An access missed the L1 and was served.
@@ -184,28 +184,30 @@ impl Recorder {
         let position = self.at(position);
         let (ancestors, wait) = self.waits(position, site.address);
         let first = self.touched.insert(line);
-        let touch = |prefetched| What::Touch(direction, line, Touch { first, timed: false, prefetched });
-        let (what, lag, timed) = match by {
+        let stores = direction == Direction::Write;
+        let touch = Touch::default().with(Touch::STORES, stores).with(Touch::FIRST, first);
+        let (kind, touch, lag, timed) = match by {
             Server::Shared => {
                 self.totals.references += 1;
                 self.recent.push_back(position);
                 if self.recent.len() > CROWD {
                     self.recent.pop_front();
                 }
-                (What::Reference(direction, line), LONG, true)
+                (if stores { Kind::Store } else { Kind::Load }, Touch::default(), LONG, true)
             }
-            Server::Private { prefetched: true } => (touch(true), LONG, true),
+            Server::Private { prefetched: true } => (Kind::Touch, touch.with(Touch::PREFETCHED, true), LONG, true),
             Server::Private { prefetched: false } => {
                 let lag = wait.saturating_add(self.l2_ticks).min(LONG);
                 let timed = lag > (self.l2_ticks as f64 * CHAIN) as u64 || self.is_crowded(position);
-                (if first { touch(false) } else { What::Private(direction) }, lag, timed)
+                let kind = if stores { Kind::PrivateStore } else { Kind::PrivateLoad };
+                if first { (Kind::Touch, touch, lag, timed) } else { (kind, Touch::default(), lag, timed) }
             }
         };
-        let name = self.name(position, what, ancestors, lag);
+        let event = Event { position, number: line.0, ancestors: 0, kind, touch };
+        let name = self.name(event, false, ancestors, lag);
         if timed {
             self.matters(name);
         }
-        self.push(Pending { position, what, name, in_first_level: false, ancestors });
         if let (Direction::Read, Some(slot)) = (direction, site.load_slot) {
             self.ancestry.arrives_in(slot, name);
         }
@@ -218,9 +220,9 @@ impl Recorder {
         }
         let position = self.at(position);
         let (ancestors, _) = self.waits(position, site.address);
-        let what = What::Touch(direction, line, Touch { first: true, timed: false, prefetched: false });
-        let name = self.name(position, what, ancestors, LONG);
-        self.push(Pending { position, what, name, in_first_level: true, ancestors });
+        let touch = Touch::FIRST.with(Touch::STORES, direction == Direction::Write);
+        let event = Event { position, number: line.0, ancestors: 0, kind: Kind::Touch, touch };
+        let name = self.name(event, true, ancestors, LONG);
         if let (Direction::Read, Some(slot)) = (direction, site.load_slot) {
             self.ancestry.arrives_in(slot, name);
         }
@@ -231,19 +233,19 @@ impl Recorder {
         self.totals.references += 1;
         self.touched.insert(line);
         self.matters(self.last_name);
-        self.note(position, What::Prefetch(line));
+        self.note(position, Kind::Prefetch, line.0, Sums::default());
     }
 
     /// A dirty line left the private caches.
     pub(crate) fn written_out(&mut self, position: u64, line: Line) {
-        self.note(position, What::WrittenOut(line));
+        self.note(position, Kind::WrittenOut, line.0, Sums::default());
     }
 
     /// The phase changed.
     pub(crate) fn mark(&mut self, position: u64, mark: Mark) {
         match mark {
-            Mark::Phase(phase) => self.note(position, What::Phase(phase)),
-            Mark::EndOfTruth => self.note(position, What::EndOfTruth),
+            Mark::Phase(phase) => self.note(position, Kind::Phase, phase.into(), Sums::default()),
+            Mark::EndOfTruth => self.note(position, Kind::EndOfTruth, 0, Sums::default()),
             Mark::Begin => {}
         }
     }
@@ -252,7 +254,7 @@ impl Recorder {
     pub(crate) fn halt(&mut self, position: u64, sums: Sums) {
         self.ancestry.clear();
         self.sums(position, sums);
-        self.note(position, What::Halt);
+        self.note(position, Kind::Halt, 0, Sums::default());
     }
 
     /// Positions never go back, also where a block that faulted half-way is begun again.
@@ -279,12 +281,14 @@ impl Recorder {
         self.recent.len() == CROWD && self.recent[0] + LONGEST_WINDOW > position
     }
 
-    fn name(&mut self, position: u64, what: What, ancestors: Ancestors, lag_ticks: u64) -> Name {
+    fn name(&mut self, event: Event, in_first_level: bool, ancestors: Ancestors, lag_ticks: u64) -> Name {
+        let Event { position, kind, .. } = event;
         let name = self.ancestry.name(position, ancestors);
-        let matters = matches!(what, What::Touch(..));
+        let matters = kind == Kind::Touch;
         self.named[name as usize % KNOWN] =
             Named { position, ancestors, lag_ticks, matters, timed: false, written_as: 0 };
         self.last_name = name;
+        self.push(Pending { event, sums: Sums::default(), name, in_first_level, ancestors });
         name
     }
 
@@ -301,44 +305,40 @@ impl Recorder {
         }
     }
 
-    fn note(&mut self, position: u64, what: What) {
-        let position = self.at(position);
-        let ancestors = Ancestors::default();
-        self.push(Pending { position, what, name: 0, in_first_level: false, ancestors });
+    fn note(&mut self, position: u64, kind: Kind, number: u64, sums: Sums) {
+        let event = Event { number, ..Event::note(self.at(position), kind) };
+        self.push(Pending { event, sums, name: 0, in_first_level: false, ancestors: Ancestors::default() });
     }
 
     fn push(&mut self, event: Pending) {
         self.pending.push_back(event);
         while self.pending.len() > NAMES / 2
-            || self.pending.front().is_some_and(|oldest| oldest.position + LONGEST_WINDOW < self.last_position)
+            || self.pending.front().is_some_and(|oldest| oldest.event.position + LONGEST_WINDOW < self.last_position)
         {
             self.write_oldest();
         }
     }
 
     fn write_oldest(&mut self) {
-        let Some(Pending { position, mut what, name, in_first_level, ancestors }) = self.pending.pop_front() else {
+        let Some(Pending { mut event, sums, name, in_first_level, ancestors }) = self.pending.pop_front() else {
             return;
         };
-        let mut back = [0; Ancestors::MOST];
+        let position = event.position;
         if name > 0 {
             let Named { matters, timed, .. } = self.named[name as usize % KNOWN];
             if !matters {
                 return;
             }
-            if let What::Touch(_, _, touch) = &mut what {
-                touch.timed = timed && !in_first_level;
-            }
+            event.touch = event.touch.with(Touch::TIMED, event.kind == Kind::Touch && timed && !in_first_level);
             self.timed_events += 1;
             self.named[name as usize % KNOWN].written_as = self.timed_events;
             let written = ancestors.names().map(|name| self.named[name as usize % KNOWN].written_as);
             let far = written.filter(|&written| written > 0).map(|written| self.timed_events - written);
-            for (place, far) in back.iter_mut().zip(far.filter(|&far| far < NAMES as u64)) {
-                *place = far as u16;
+            for (nth, far) in far.filter(|&far| far < NAMES as u64).enumerate() {
+                event.ancestors |= far << (16 * nth);
             }
         }
-        let event = Event { position, what, ancestors: back };
-        if self.encoder.append(&event, &mut self.block).is_err() {
+        if self.encoder.append(&event, sums, &mut self.block).is_err() {
             self.fail("memory beyond 128 GiB of guest-physical addresses was accessed; give the guest less memory");
         }
         if self.block.len() >= BLOCK_BYTES {
