@@ -17,7 +17,11 @@ const PATIENCE: Duration = Duration::from_secs(200);
 /// A cache of its own with the same packages, and with a copy of the bench's image.
 fn cache_with_a_copy(bench: &Bench) -> (tempfile::TempDir, Cache, std::path::PathBuf) {
     let folder = tempfile::tempdir().expect("a folder");
-    fs::copy(bench.cache.join("packages.json"), folder.path().join("packages.json")).expect("a resolution");
+    for file in fs::read_dir(&bench.cache).expect("a folder").map(|entry| entry.expect("an entry")) {
+        if file.file_name().to_string_lossy().starts_with("packages-") {
+            fs::copy(file.path(), folder.path().join(file.file_name())).expect("a resolution");
+        }
+    }
     std::os::unix::fs::symlink(bench.cache.join("debs"), folder.path().join("debs")).expect("a link");
     let cache = Cache::open(folder.path()).expect("a cache");
     let original = bench.image.kernel.parent().expect("an image stands in a folder");

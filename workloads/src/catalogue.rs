@@ -308,7 +308,7 @@ mod tests {
         assert!(message.starts_with("no program called \"bzip3\"; choose one of: ") && message.contains("bzip2"));
         let program = catalogue.program("bzip2").expect("bzip2");
         let message = program.launch(Some("huge")).expect_err("no such input").to_string();
-        assert_eq!(message, "bzip2 has no input called \"huge\"; choose one of: ref");
+        assert_eq!(message, "bzip2 has no input called \"huge\"; choose one of: ref, new");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The cache: where images and what they are built from live between runs.
 //!
 //! ```text
-//! DIR/packages.json   the resolution of Debian's packages
+//! DIR/packages-*.json the resolution of Debian's packages, by what was asked for
 //! DIR/debs/           downloaded packages, checked by SHA-256 before use
 //! DIR/apt/            apt's own state
 //! DIR/images/DIGEST/  complete images

@@ -1,27 +1,50 @@
 //! Debian's packages: resolved once by apt with an empty status, then remembered, downloaded and unpacked without root.
 //!
-//! The resolution (name, version, address, SHA-256 of every package) is kept in the cache as `packages.json` and used
-//! until somebody asks for a new one: an image does not change because the mirror did. apt runs with the host's sources,
-//! keyrings and proxies, and with folders of our own for everything it writes; its hooks are left out, since some
-//! tidy up the host's own cache.
+//! The resolution (name, version, address, SHA-256 of every package) is kept in the cache as `packages-DIGEST.json`, with
+//! the digest of what was asked for, and used until somebody asks for a new one: an image does not change because the
+//! mirror did, and two versions of this program can share a cache. apt runs with the host's sources, keyrings and
+//! proxies, and with folders of our own for everything it writes; its hooks are left out, since some tidy up the host's
+//! own cache.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
-use super::manifest::{Package, sha256_of_file};
+use super::manifest::{Package, hexadecimal, sha256_of_file};
 use super::tools::{APT_CONFIG, APT_GET, APT_HELPER, DPKG, run};
 use super::{ImageError, Progress};
 use crate::interrupt::Interrupt;
 
 /// The real programs; what they depend on comes with them.
-const PROGRAMS: [&str; 4] = ["bzip2", "cpp-12", "perl", "povray"];
+const PROGRAMS: [&str; 15] = [
+    "bzip2",
+    "coreutils",
+    "cpp-12",
+    "graphicsmagick",
+    "gzip",
+    "lp-solve",
+    "minimap2",
+    "perl",
+    "povray",
+    "python3.11-minimal",
+    "sqlite3",
+    "stockfish",
+    "xz-utils",
+    "z3",
+    "libjbig0",
+];
+
+/// Packages without what they depend on. x264 wants 100 more, 60 MB, to read formats that none of its inputs has;
+/// [`super::tree`] puts something in the place of the five libraries it names.
+const ALONE: [&str; 2] = ["libx264-164", "x264"];
 
 /// The kernel's meta package, which names the current one.
 const KERNEL: &str = "linux-image-cloud-amd64";
 
-const LOCK: &str = "packages.json";
+/// Names of remembered resolutions begin like this.
+const REMEMBERED: &str = "packages-";
 
 /// A resolution: what to unpack for which purpose.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,7 +61,7 @@ pub(super) struct Resolution {
 impl Resolution {
     /// The remembered resolution, or a new one if there is none for these requests or `refresh` asks for it.
     pub(super) fn of_cache(cache: &Path, progress: &mut Progress<'_>) -> Result<Self, ImageError> {
-        let path = cache.join(LOCK);
+        let path = remembered(cache);
         if let Ok(text) = std::fs::read(&path)
             && let Ok(resolution) = serde_json::from_slice::<Resolution>(&text)
             && resolution.requested == requested()
@@ -55,9 +78,10 @@ impl Resolution {
 
     /// Forgets the remembered resolution.
     pub(super) fn forget(cache: &Path) -> Result<(), ImageError> {
-        match std::fs::remove_file(cache.join(LOCK)) {
+        let path = remembered(cache);
+        match std::fs::remove_file(&path) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(ImageError::step(format!("remove {}", cache.join(LOCK).display()), error))
+                Err(ImageError::step(format!("remove {}", path.display()), error))
             }
             _ => Ok(()),
         }
@@ -108,7 +132,13 @@ pub(crate) fn unpack(cache: &Path, package: &Package, tree: &Path) -> Result<(),
 }
 
 fn requested() -> Vec<String> {
-    std::iter::once(KERNEL).chain(PROGRAMS).map(str::to_owned).collect()
+    std::iter::once(KERNEL).chain(PROGRAMS).chain(ALONE).map(str::to_owned).collect()
+}
+
+/// Where the resolution of these requests is remembered.
+fn remembered(cache: &Path) -> PathBuf {
+    let digest = hexadecimal(&Sha256::digest(requested().join(" ")));
+    cache.join(format!("{REMEMBERED}{}.json", &digest[..8]))
 }
 
 fn deb(cache: &Path, package: &Package) -> PathBuf {
@@ -147,7 +177,7 @@ pub(crate) fn closure(
 ) -> Result<Vec<Package>, ImageError> {
     let apt = Apt::in_cache(cache, sources)?;
     run(apt.configured(APT_GET.command()?.args(["-qq", "update"])), "update the lists of packages")?;
-    apt.print_uris(&[&["-t", release], names].concat())
+    apt.print_uris("install", &[&["-t", release], names].concat())
 }
 
 /// apt with its own folders.
@@ -186,23 +216,25 @@ impl Apt {
     fn resolve(&self) -> Result<Resolution, ImageError> {
         // A source that does not answer is no reason to stop: what matters is whether the packages are found.
         let updated = run(self.configured(APT_GET.command()?.args(["-qq", "update"])), "update the lists of packages");
-        let resolved = self.print_uris(&["bzip2"]);
+        let resolved = self.print_uris("install", &["bzip2"]);
         if let (Err(_), Err(error)) = (&resolved, updated) {
             return Err(error);
         }
-        let kernels = self.print_uris(&[KERNEL])?;
+        let kernels = self.print_uris("install", &[KERNEL])?;
         let is_kernel = |package: &&Package| package.name.starts_with("linux-image-") && package.name != KERNEL;
         let kernel = kernels.iter().find(is_kernel).cloned().ok_or_else(|| {
             ImageError::step(format!("resolve {KERNEL}"), "it names no kernel; Debian 12's sources are needed")
         })?;
-        Ok(Resolution { requested: requested(), kernel, programs: self.print_uris(&PROGRAMS)? })
+        let mut programs = self.print_uris("install", &PROGRAMS)?;
+        programs.extend(self.print_uris("download", &ALONE)?);
+        Ok(Resolution { requested: requested(), kernel, programs })
     }
 
-    /// Asks apt what it would download to install `names` on an empty system.
-    fn print_uris(&self, names: &[&str]) -> Result<Vec<Package>, ImageError> {
+    /// Asks apt what it would download to install `names` on an empty system, or, for "download", to have them alone.
+    fn print_uris(&self, verb: &str, names: &[&str]) -> Result<Vec<Package>, ImageError> {
         let action = format!("resolve {}", names.join(", "));
         let mut command = APT_GET.command()?;
-        command.args(["-qq", "-y", "--print-uris", "install"]).args(names);
+        command.args(["-qq", "-y", "--print-uris", verb]).args(names);
         let printed = run(self.configured(&mut command), &action)
             .map_err(|error| ImageError::step(action.clone(), format!("{error}; Debian 12's sources are needed")))?;
         let packages: Option<Vec<Package>> = printed.lines().map(package_of_line).collect();

@@ -1,4 +1,4 @@
-//! A scene for a ray tracer: a plain, a field of spheres and boxes in many finishes, glass and mirrors, three lights.
+//! Scenes for a ray tracer. The first: a plain, a field of spheres and boxes in many finishes, glass and mirrors, three lights.
 //!
 //! It needs no include file. The upper part of the picture is sky, the middle mirrors and glass, the lower part textured
 //! floor: tracing it from top to bottom passes through different work.
@@ -23,6 +23,57 @@ pub(super) fn generate(seed: u64, bytes: usize) -> Vec<u8> {
         object(&mut random, &mut scene);
     }
     scene.into_bytes()
+}
+
+/// About `bytes` of another scene: blobs, bodies cut out of each other and turned shapes in matt stone and wood, lit
+/// through a window of a closed room. No mirrors and no glass: shadows and patterns are what costs.
+pub(super) fn sculpture(seed: u64, bytes: usize) -> Vec<u8> {
+    let mut random = SplitMix64::new(seed);
+    let mut scene = String::from(
+        "#version 3.7;\nglobal_settings { assumed_gamma 1.0 }\n\
+         camera { location <3, 9, -16> look_at <0, 2, 2> angle 62 }\n\
+         light_source { <0, 18, -6> color rgb 0.8 spotlight point_at <0, 0, 4> radius 25 falloff 40 \
+         area_light <3, 0, 0>, <0, 0, 3>, 4, 4 adaptive 2 }\n\
+         light_source { <-18, 12, -10> color rgb <0.5, 0.4, 0.3> }\n\
+         difference { box { <-20, -1, -20>, <20, 22, 20> } box { <-19, 0, -19>, <19, 21, 19> } \
+         pigment { brick rgb 0.6, rgb <0.7, 0.4, 0.3> scale 0.3 } }\n",
+    );
+    while scene.len() < bytes {
+        body(&mut random, &mut scene);
+    }
+    scene.into_bytes()
+}
+
+fn body(random: &mut SplitMix64, scene: &mut String) {
+    let mut within = |low: f64, high: f64| low + (high - low) * random.unit();
+    let (x, z, size) = (within(-9.0, 9.0), within(-6.0, 12.0), within(0.4, 1.3));
+    let (tone, scale) = (within(0.2, 0.9), within(0.1, 0.6));
+    let components: String = (0..9)
+        .map(|_| {
+            format!(
+                "sphere {{ <{:.3}, {:.3}, {:.3}>, {:.3}, 1 }} ",
+                within(-1.0, 1.0),
+                within(0.0, 2.5),
+                within(-1.0, 1.0),
+                within(0.4, 0.9)
+            )
+        })
+        .collect();
+    let profile: String =
+        (0..6).map(|step| format!(", <{:.3}, {:.3}>", within(0.2, 1.0), f64::from(step) * 0.5)).collect();
+    let shape = match random.below(3) {
+        0 => format!("blob {{ threshold 0.5 {components}"),
+        1 => "difference { box { <-1, 0, -1>, <1, 2, 1> } sphere { <0, 1.2, 0>, 1.2 } cylinder { <-2, 1, 0>, <2, 1, 0>, 0.4 }".to_owned(),
+        _ => format!("lathe {{ linear_spline 6{profile}"),
+    };
+    let pigment =
+        ["granite", "wood turbulence 0.1", "agate", "bozo turbulence 0.6 octaves 5", "crackle"][random.below(5)];
+    // Writing to a String does not fail.
+    let _ = writeln!(
+        scene,
+        "{shape} pigment {{ {pigment} color_map {{ [0 rgb {tone:.2}] [1 rgb <0.9, 0.8, {tone:.2}>] }} scale {scale:.2} }} \
+         normal {{ granite 0.2 scale {scale:.2} }} scale {size:.3} translate <{x:.3}, 0, {z:.3}> }}"
+    );
 }
 
 fn object(random: &mut SplitMix64, scene: &mut String) {

@@ -1,5 +1,6 @@
 //! The program of this guest: warmed up once, then run again and again from the same state.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::process::ExitStatusExt;
@@ -21,14 +22,16 @@ const LAST_WORDS_BYTES: u64 = 4096;
 /// The loader, which lists the libraries of a program.
 const LOADER: &str = "/lib64/ld-linux-x86-64.so.2";
 
-/// Programs see this environment and no other. Without its two variables perl orders its hashes anew in each run.
-const ENVIRONMENT: [(&str, &str); 6] = [
+/// Programs see this environment and no other. Without variables of their own, perl and Python order hashes anew in each
+/// run.
+const ENVIRONMENT: [(&str, &str); 7] = [
     ("PATH", "/usr/bin:/bin"),
     ("HOME", RUN_FOLDER),
     ("LC_ALL", "C"),
     ("TZ", "UTC"),
     ("PERL_HASH_SEED", "0"),
     ("PERL_PERTURB_KEYS", "0"),
+    ("PYTHONHASHSEED", "0"),
 ];
 
 /// What to run.
@@ -62,26 +65,16 @@ impl Program {
         self.argv.first().map_or("", String::as_str)
     }
 
-    /// Reads the program, its libraries and every file among its arguments, so that a run waits for no disk.
+    /// Reads the program, every file among its arguments, and the libraries of those that are programs, so that a run
+    /// waits for no disk.
     pub(crate) fn warm_up(&self) -> Result<(), Failure> {
-        let mut files = self.libraries();
-        files.extend(self.argv.iter().filter(|argument| Path::new(argument).is_file()).cloned());
+        let named = self.argv.iter().filter(|argument| Path::new(argument).is_file());
+        let files: BTreeSet<String> =
+            named.flat_map(|path| std::iter::once(path.clone()).chain(libraries(path))).collect();
         for path in files {
             read_whole(&path).map_err(|error| Failure::new(format!("read {path}"), error))?;
         }
         Ok(())
-    }
-
-    /// The libraries as the loader finds them; none for a static program, which the loader refuses to list.
-    fn libraries(&self) -> Vec<String> {
-        let listing = Command::new(LOADER).args(["--list", self.name()]).env_clear().stderr(Stdio::null()).output();
-        let Ok(listing) = listing else { return Vec::new() };
-        let listing = String::from_utf8_lossy(&listing.stdout).into_owned();
-        listing
-            .split_whitespace()
-            .filter(|word| word.starts_with('/') && Path::new(word).is_file())
-            .map(str::to_owned)
-            .collect()
     }
 
     /// Runs it once.
@@ -108,6 +101,19 @@ impl Program {
         output.set_len(0).map_err(|error| Failure::new("truncate the program's output", error))?;
         Ok(Outcome { status, checksum, last_words })
     }
+}
+
+/// A program's libraries as the loader finds them; none for a static program and for other files, which the loader
+/// refuses to list.
+fn libraries(program: &str) -> Vec<String> {
+    let listing = Command::new(LOADER).args(["--list", program]).env_clear().stderr(Stdio::null()).output();
+    let Ok(listing) = listing else { return Vec::new() };
+    let listing = String::from_utf8_lossy(&listing.stdout).into_owned();
+    listing
+        .split_whitespace()
+        .filter(|word| word.starts_with('/') && Path::new(word).is_file())
+        .map(str::to_owned)
+        .collect()
 }
 
 fn create(path: &str) -> Result<File, Failure> {
