@@ -8,13 +8,13 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use harness::emulators::{self, ChoiceError};
+use harness::emulators;
 use harness::host::emulated::{EmulatedHost, GuestPlan, LaunchError, Setup, description, plugin};
-use harness::host::{Host, Observation};
+use harness::host::{GuestEvent, Host, Observation};
 use harness::image::{Cache, Image};
 use harness::interrupt::Interrupt;
 use harness::qemu::snapshot::Snapshots;
-use harness::qemu::{Program, Qemu, RunFolder, Start};
+use harness::qemu::{Program, Qemu, RunFolder, Start, Uncounted};
 use machine::spec::{Cpu, Machine};
 use predictor::counters::{Event, Sample};
 use workloads::catalogue::{Catalogue, Launch};
@@ -44,26 +44,30 @@ impl Bench {
     /// If the host is required and absent, or if the image cannot be built.
     #[must_use]
     pub fn take() -> Option<Self> {
-        let cache = Cache::open(cache_folder()).expect("a folder for images");
-        let qemu = match usable(emulators::choose(None, cache.folder())) {
-            Ok(qemu) => qemu,
-            Err(reason) => {
-                assert!(!required(), "REQUIRE_HOSTS names emulated: {reason}");
-                eprintln!("NOT TESTED: the emulated host is not available: {reason}");
-                return None;
-            }
-        };
-        Some(Self::with(cache, qemu))
+        let taken = Self::take_with(None);
+        if let Err(reason) = &taken {
+            assert!(!required(), "REQUIRE_HOSTS names emulated: {reason}");
+            eprintln!("NOT TESTED: the emulated host is not available: {reason}");
+        }
+        taken.ok()
     }
 
-    fn with(cache: Cache, qemu: Program) -> Self {
+    /// The bench with the QEMU of that name, a version that is installed or a program, once it is this test's turn; else
+    /// why it cannot be used.
+    ///
+    /// # Panics
+    /// If the image cannot be built.
+    pub fn take_with(qemu: Option<&str>) -> Result<Self, String> {
+        let cache = Cache::open(cache_folder()).expect("a folder for images");
+        let qemu = emulators::choose(qemu, cache.folder()).map_err(|error| whole(&error))?;
+        plugin::find(qemu.interface()).map_err(|error| error.to_string())?;
         let turn = std::env::var_os(TAKEN).is_none().then(|| {
             let turn = File::create(cache.folder().join("tests.lock")).expect("a lock file");
             turn.lock().expect("this test's turn");
             turn
         });
         let image = Image::ensure(&cache, &Interrupt::default(), &mut |line| eprintln!("image: {line}"));
-        Self { image: image.expect("a guest image"), cache: cache.folder().to_owned(), qemu, _turn: turn }
+        Ok(Self { image: image.expect("a guest image"), cache: cache.folder().to_owned(), qemu, _turn: turn })
     }
 
     /// Launches guests.
@@ -100,19 +104,22 @@ impl Bench {
         self.try_launch(machine, guests).unwrap_or_else(|error| panic!("{}", whole(&error)))
     }
 
-    /// CPU time of one run of a guest's program without the plugin, from the same saved state.
+    /// CPU time of one run of a guest's program that is not counted, from the same saved state: without a plugin, or with
+    /// one that is called and counts nothing.
     ///
     /// # Panics
     /// If the guest does not run.
     #[must_use]
-    pub fn plain_run(&self, plan: &GuestPlan) -> Duration {
+    pub fn uncounted_run(&self, plan: &GuestPlan, calls: Option<&str>) -> Duration {
+        let plugin = plugin::find(self.qemu.interface()).expect("it was there before");
+        let uncounted = calls.map(|calls| Uncounted { file: &plugin, calls });
         let interrupt = Interrupt::default();
         let program = &self.qemu;
         let folder = RunFolder::create().expect("a run folder");
         let description = description(plan, &self.image);
         let snapshots = Snapshots::open(&self.cache).expect("a folder for saved states");
         let state = snapshots.ensure(program, &description, &self.image.digest, &folder, &interrupt);
-        let start = Start { plugin: None, state: Some(state.expect("a saved state")) };
+        let start = Start { plugin: None, uncounted, state: Some(state.expect("a saved state")) };
         let mut guest = Qemu::start(program, &description, start, &folder).expect("it starts");
         guest.wait_restored(&interrupt).expect("it is restored");
         let before = guest.cpu_time().expect("it is there");
@@ -124,6 +131,27 @@ impl Bench {
         assert!(line.starts_with("done run=0 status=0 "), "{line}");
         guest.cpu_time().expect("it runs").saturating_sub(before)
     }
+
+    /// CPU time of one run of a guest's program alone on the emulated machine, and what was counted until the quantum in
+    /// which it ended was over.
+    ///
+    /// # Panics
+    /// If the guest does not run.
+    #[must_use]
+    pub fn counted_run(&self, plan: &GuestPlan) -> (Duration, Totals) {
+        let mut host = self.launch(&small_machine(), std::slice::from_ref(plan));
+        let spent = |host: &EmulatedHost| host.cpu_time().expect("it runs")[0].1;
+        let before = spent(&host);
+        let completed = |event: &GuestEvent| matches!(event, GuestEvent::RunCompleted { run: 0, .. });
+        let mut counted = Totals::default();
+        loop {
+            let observed = observe(&mut host, 1);
+            counted.add(Totals::of(&observed[0].samples[0]));
+            if observed[0].guest_events.iter().any(completed) {
+                return (spent(&host).checked_sub(before).expect("time goes on"), counted);
+            }
+        }
+    }
 }
 
 /// An error with all its causes on one line.
@@ -131,13 +159,6 @@ impl Bench {
 pub fn whole(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |cause| cause.source());
     std::iter::once(error.to_string()).chain(causes.map(ToString::to_string)).collect::<Vec<_>>().join(": ")
-}
-
-/// A QEMU that was found, if there is a plugin for it; else why not.
-fn usable(found: Result<Program, ChoiceError>) -> Result<Program, String> {
-    let qemu = found.map_err(|error| whole(&error))?;
-    plugin::find(qemu.interface()).map_err(|error| error.to_string())?;
-    Ok(qemu)
 }
 
 /// Whether a machine without the emulated host fails the tests.
@@ -192,7 +213,14 @@ pub fn guest(name: &str, program: &str, cpu: u32) -> GuestPlan {
 /// A guest that runs `kernels` with these arguments, whatever comes out.
 #[must_use]
 pub fn kernel(name: &str, arguments: &str, cpu: u32) -> GuestPlan {
-    let argv = std::iter::once("/usr/bin/kernels").chain(arguments.split(' ')).map(str::to_owned).collect();
+    let words: Vec<&str> = std::iter::once("/usr/bin/kernels").chain(arguments.split(' ')).collect();
+    program(name, &words, cpu)
+}
+
+/// A guest that runs a program of its image with these words, whatever comes out.
+#[must_use]
+pub fn program(name: &str, words: &[&str], cpu: u32) -> GuestPlan {
+    let argv = words.iter().map(|&word| word.to_owned()).collect();
     plan(name, Launch { argv, files: Vec::new(), checksum: None }, cpu)
 }
 
@@ -212,6 +240,12 @@ pub struct Totals {
     pub cycles: u64,
     /// Cycles in which it did not.
     pub idle_cycles: u64,
+    /// Loads.
+    pub loads: u64,
+    /// Stores.
+    pub stores: u64,
+    /// Loads and stores that missed the L1.
+    pub l1_misses: u64,
     /// L2 misses.
     pub llc_references: u64,
     /// LLC misses.
@@ -232,6 +266,9 @@ impl Totals {
             instructions: count(Event::Instructions),
             cycles: count(Event::Cycles),
             idle_cycles: count(Event::IdleCycles),
+            loads: count(Event::Loads),
+            stores: count(Event::Stores),
+            l1_misses: count(Event::L1Misses),
             llc_references: count(Event::LlcReferences),
             llc_misses: count(Event::LlcMisses),
             stall_cycles: count(Event::StallCycles),
@@ -248,6 +285,9 @@ impl Totals {
         self.instructions += other.instructions;
         self.cycles += other.cycles;
         self.idle_cycles += other.idle_cycles;
+        self.loads += other.loads;
+        self.stores += other.stores;
+        self.l1_misses += other.l1_misses;
         self.llc_references += other.llc_references;
         self.llc_misses += other.llc_misses;
         self.stall_cycles += other.stall_cycles;

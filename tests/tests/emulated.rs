@@ -4,8 +4,8 @@
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use harness::host::emulated::{EmulatedHost, GuestPlan};
-use harness::host::{GuestEvent, Host};
+use harness::host::Host;
+use harness::host::emulated::GuestPlan;
 use harness::interrupt::{Interrupt, Interrupted};
 use predictor::counters::{GuestId, VcpuId};
 use predictor::placement::Move;
@@ -247,25 +247,12 @@ fn emulating_the_machine_costs_at_most_three_times_plain_translation() {
     let (mut plain, mut emulated) = (Duration::MAX, Duration::MAX);
     let mut ratios = Vec::new();
     while ratios.len() < 4 && ratios.last().is_none_or(|ratio| *ratio > 3.0) {
-        plain = plain.min(bench.plain_run(&plan));
-        emulated = emulated.min(emulated_run(&bench, &plan));
+        plain = plain.min(bench.uncounted_run(&plan, None));
+        emulated = emulated.min(bench.counted_run(&plan).0);
         ratios.push(emulated.as_secs_f64() / plain.as_secs_f64());
     }
     eprintln!("one run of bzip2: {plain:?} translated, {emulated:?} emulated, times: {ratios:.2?}");
     assert!(ratios.last().is_some_and(|ratio| *ratio <= 3.0), "times the CPU time: {ratios:.2?}");
-}
-
-/// CPU time of one run of a guest's program on the emulated machine.
-fn emulated_run(bench: &Bench, plan: &GuestPlan) -> Duration {
-    let mut host = bench.launch(&small_machine(), std::slice::from_ref(plan));
-    let before = cpu_time(&host);
-    let completed = |event: &GuestEvent| matches!(event, GuestEvent::RunCompleted { run: 0, .. });
-    while !observe(&mut host, 1)[0].guest_events.iter().any(completed) {}
-    cpu_time(&host).checked_sub(before).expect("time goes on")
-}
-
-fn cpu_time(host: &EmulatedHost) -> Duration {
-    host.cpu_time().expect("it runs")[0].1
 }
 
 fn signal(name: &str, process: u32) {

@@ -1,5 +1,10 @@
 //! What is counted for each vCPU.
 
+/// Whose memory a vCPU sees: the physical address of its page table, as x86 keeps it in CR3. Each process of a guest has
+/// one of its own; threads of the kernel go on with that of whoever ran before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AddressSpace(pub u64);
+
 /// Running sums of one vCPU since its begin mark.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counters {

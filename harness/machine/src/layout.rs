@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use memmap2::{MmapOptions, MmapRaw};
 
-use crate::counters::Counters;
+use crate::counters::{AddressSpace, Counters};
 use crate::idle::Halt;
 use crate::marks::PHASES;
 use crate::pipeline::TICKS_PER_CYCLE;
@@ -28,7 +28,7 @@ use crate::spec::{MAX_CPUS_PER_DOMAIN, Machine};
 const MAGIC: u64 = u64::from_le_bytes(*b"PHASECST");
 
 /// Raised with every change to these structures: harness and plugin must agree.
-const VERSION: u32 = 3;
+const VERSION: u32 = 4;
 
 const PAGE: usize = 4096;
 const MAX_TEXT: usize = 8192;
@@ -134,12 +134,26 @@ pub(crate) struct SlotState {
     pub(crate) idle_before_ticks: AtomicU64,
     /// Length of `failure`; 0 while there is none.
     pub(crate) failure_bytes: AtomicU32,
+    /// The address space at the end of the last turn, marked with [`KNOWN`]; 0 if nobody told.
+    address_space: AtomicU64,
     failure: [AtomicU8Cell; MAX_FAILURE],
     counters: [AtomicU64; Counters::COUNT],
     marks: [AtomicU64; PHASES + 1],
 }
 
+/// Set in an address space that was told: no physical address has this bit.
+const KNOWN: u64 = 1 << 63;
+
 impl SlotState {
+    pub(crate) fn set_address_space(&self, AddressSpace(root): AddressSpace) {
+        self.address_space.store(root | KNOWN, Ordering::Relaxed);
+    }
+
+    pub(crate) fn address_space(&self) -> Option<AddressSpace> {
+        let told = self.address_space.load(Ordering::Relaxed);
+        (told & KNOWN != 0).then_some(AddressSpace(told & !KNOWN))
+    }
+
     /// Makes the state at the end of a turn visible to the others; ordered by the hand-over of the turn that follows.
     pub(crate) fn publish(&self, end: &TurnEnd) {
         for (cell, count) in self.counters.iter().zip(end.counters.to_array()) {

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use std::time::Duration;
 
 use crate::bandwidth::Channel;
-use crate::counters::Counters;
+use crate::counters::{AddressSpace, Counters};
 use crate::idle::Halt;
 use crate::layout::{ARRIVED, ATTACHED, EMPTY, Mapping};
 use crate::marks::PHASES;
@@ -129,6 +129,11 @@ impl Seat {
         slot.turn.store(0, Relaxed);
         Turns::of(&self.mapping, &self.machine, &self.channel, self.domain).hand_on(self.slot);
         self.await_turn()
+    }
+
+    /// Publishes the address space that the vCPU is in, with the turn that ends next.
+    pub fn tell_address_space(&self, address_space: AddressSpace) {
+        self.mapping.slot(self.slot).set_address_space(address_space);
     }
 
     /// The LLC tags of this vCPU's domain.

@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 use rustix::thread::futex;
 
 use crate::bandwidth::Channel;
-use crate::counters::Counters;
+use crate::counters::{AddressSpace, Counters};
 use crate::layout::{ARRIVED, MAX_RESIDENTS, Mapping, NOWHERE, SlotState};
 use crate::marks::PHASES;
 use crate::spec::{Cpu, Domain, Machine};
@@ -232,6 +232,15 @@ impl Segment {
     #[must_use]
     pub fn counters(&self, slot: Slot) -> Counters {
         self.slot(slot).counters(self.horizon_cycles())
+    }
+
+    /// The address space in which a vCPU was when it parked; `None` where its QEMU cannot tell.
+    ///
+    /// # Panics
+    /// If there is no such slot.
+    #[must_use]
+    pub fn address_space(&self, slot: Slot) -> Option<AddressSpace> {
+        self.slot(slot).address_space()
     }
 
     /// Instructions the vCPU began under each phase of its ground truth, running sums; the last is of those under none.

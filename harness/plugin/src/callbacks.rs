@@ -12,6 +12,7 @@ use std::ffi::{c_uint, c_void};
 use std::fs::File;
 
 use machine::cache::Direction;
+use machine::counters::AddressSpace;
 use machine::marks::Mark;
 use machine::seat::Seat;
 use machine::stream::Recorder;
@@ -20,7 +21,7 @@ use machine::vcpu::{AccessSite, Block, Vcpu};
 
 use crate::dataflow::Special;
 use crate::qemu::{
-    MemoryInfo, qemu_plugin_get_hwaddr, qemu_plugin_hwaddr_is_io, qemu_plugin_hwaddr_phys_addr,
+    MemoryInfo, Register, qemu_plugin_get_hwaddr, qemu_plugin_hwaddr_is_io, qemu_plugin_hwaddr_phys_addr,
     qemu_plugin_mem_is_store, qemu_plugin_mem_size_shift,
 };
 use crate::tlb::Translations;
@@ -132,6 +133,10 @@ fn pass_turn(running: &mut Running) {
     if let Some(error) = vcpu.recording_error() {
         seat.fail(&error.to_string());
     }
+    // SAFETY: on the vCPU's thread.
+    if let Some(address_space) = unsafe { address_space() } {
+        seat.tell_address_space(address_space);
+    }
     match seat.pass(&vcpu.end_turn()) {
         Some(turn) => vcpu.enter(turn, seat.llc()),
         None => {
@@ -141,6 +146,35 @@ fn pass_turn(running: &mut Running) {
             // SAFETY: on the vCPU's thread; callers return at once.
             unsafe { stop() }
         }
+    }
+}
+
+/// How the register that holds the page table's address is read, where it can be.
+pub(crate) struct PageTableRegister {
+    pub(crate) read: unsafe fn(*mut Register) -> Option<u64>,
+    pub(crate) register: *mut Register,
+}
+
+static mut PAGE_TABLE: Option<PageTableRegister> = None;
+
+/// # Safety
+/// On the vCPU's thread.
+pub(crate) unsafe fn set_page_table_register(found: PageTableRegister) {
+    // SAFETY: as promised to us.
+    unsafe { PAGE_TABLE = Some(found) };
+}
+
+/// The address space that the vCPU is in. QEMU keeps control registers in memory, unlike those that its generated code
+/// works with, so a callback that asks for no registers reads the present value all the same.
+///
+/// # Safety
+/// On the vCPU's thread.
+unsafe fn address_space() -> Option<AddressSpace> {
+    let page_table = &raw const PAGE_TABLE;
+    // SAFETY: as promised to us.
+    unsafe {
+        let PageTableRegister { read, register } = (*page_table).as_ref()?;
+        read(*register).map(AddressSpace)
     }
 }
 

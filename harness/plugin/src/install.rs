@@ -14,13 +14,13 @@ use machine::segment::{Segment, Slot};
 use machine::spec::{Cpu, Machine};
 use machine::vcpu::{AccessSite, Block};
 
-use crate::arguments::{Arguments, parse};
+use crate::arguments::{Arguments, Calls, parse};
 use crate::callbacks::{
-    Addresses, Waiting, begin, on_block, on_load, on_load_or_store, on_special, on_store, refuse, running, stop,
-    wait_for_begin,
+    Addresses, PageTableRegister, Waiting, begin, on_block, on_load, on_load_or_store, on_special, on_store, refuse,
+    running, set_page_table_register, stop, wait_for_begin,
 };
 use crate::qemu::{
-    Dialect, Id, Info, LOADS_AND_STORES, LONGEST_INSTRUCTION, NO_REGISTERS, OnAccess, TranslationBlock,
+    Dialect, Id, Info, LOADS_AND_STORES, LONGEST_INSTRUCTION, NO_REGISTERS, OnAccess, Registers, TranslationBlock,
     qemu_plugin_register_atexit_cb, qemu_plugin_register_vcpu_init_cb, qemu_plugin_register_vcpu_insn_exec_cb,
     qemu_plugin_register_vcpu_mem_cb, qemu_plugin_register_vcpu_tb_exec_cb, qemu_plugin_register_vcpu_tb_trans_cb,
     qemu_plugin_tb_get_insn, qemu_plugin_tb_n_insns, qemu_plugin_tb_vaddr,
@@ -29,6 +29,7 @@ use crate::report;
 use crate::translation::{Blocks, MemorySite, SpecialSite, Translated};
 
 static mut DIALECT: Option<Dialect> = None;
+static mut CALLS: Calls = Calls::Accesses;
 static mut BLOCKS: Option<Blocks> = None;
 static mut REPORT: Option<(PathBuf, u32)> = None;
 
@@ -44,11 +45,14 @@ pub unsafe fn install(dialect: Dialect, id: Id, info: *const Info, argc: c_int, 
     };
     let words: Vec<&str> = words.iter().map(AsRef::as_ref).collect();
     let vcpus = info.system_emulation.then_some(info.most_vcpus);
-    match parse(words).and_then(|arguments| prepare(&arguments, vcpus)) {
-        Ok(()) => {
+    match parse(words).and_then(|arguments| prepare(&arguments, vcpus).map(|()| arguments)) {
+        Ok(arguments) => {
             // SAFETY: nothing is translated yet, and the functions have the types that QEMU expects.
             unsafe {
                 DIALECT = Some(dialect);
+                if let Arguments::Uncounted { calls } = arguments {
+                    CALLS = calls;
+                }
                 qemu_plugin_register_vcpu_init_cb(id, on_vcpu);
                 qemu_plugin_register_vcpu_tb_trans_cb(id, on_translation);
                 qemu_plugin_register_atexit_cb(id, on_exit, std::ptr::null_mut());
@@ -80,6 +84,7 @@ fn prepare(arguments: &Arguments, vcpus: Option<c_int>) -> Result<(), String> {
             // SAFETY: no vCPU runs yet.
             unsafe { wait_for_begin(Waiting { seat, addresses: Addresses::Translated, stream }) };
         }
+        Arguments::Uncounted { .. } => {}
         Arguments::Alone { machine, report } => {
             // SAFETY: no vCPU runs yet.
             unsafe {
@@ -105,6 +110,15 @@ fn alone(path: &Path) -> Result<Seat, String> {
 }
 
 unsafe extern "C" fn on_vcpu(_id: Id, vcpu: c_uint) {
+    // SAFETY: set when the plugin was installed; this is the vCPU's thread, or it waits for it.
+    if let Some(Registers { find, read }) = unsafe { DIALECT }.and_then(|dialect| dialect.registers) {
+        // SAFETY: in the callback of a vCPU's initialisation.
+        let register = unsafe { find(c"cr3") };
+        if !register.is_null() {
+            // SAFETY: as above.
+            unsafe { set_page_table_register(PageTableRegister { read, register }) };
+        }
+    }
     if vcpu > 0 {
         // SAFETY: a thread is started by the one that runs, which waits for it meanwhile.
         unsafe { refuse("a second vCPU or thread was started, and only one can be followed; run it with one thread") };
@@ -154,7 +168,13 @@ unsafe fn instrument(tb: *mut TranslationBlock, translated: &'static Translated)
     let pointer_to_block = std::ptr::from_ref::<Block>(&translated.block).cast_mut().cast::<c_void>();
     // SAFETY: as promised to us; all pointers are to leaked memory, and the callbacks only read it.
     unsafe {
+        if CALLS == Calls::Translation {
+            return;
+        }
         qemu_plugin_register_vcpu_tb_exec_cb(tb, on_block, NO_REGISTERS, pointer_to_block);
+        if CALLS == Calls::Blocks {
+            return;
+        }
         for site in &translated.sites {
             let insn = qemu_plugin_tb_get_insn(tb, site.access.instruction as usize);
             let data = std::ptr::from_ref::<AccessSite>(&site.access).cast_mut().cast::<c_void>();

@@ -9,7 +9,7 @@
 
 #![expect(unsafe_code, reason = "declares QEMU's functions")]
 
-use std::ffi::{c_char, c_int, c_uint, c_void};
+use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
 
 /// A plugin's number.
 pub type Id = u64;
@@ -76,6 +76,24 @@ pub const LONGEST_INSTRUCTION: usize = 15;
 pub struct Dialect {
     /// Copies an instruction's bytes and answers how many there are.
     pub bytes_of: unsafe fn(*const Instruction, &mut [u8; LONGEST_INSTRUCTION]) -> usize,
+    /// How registers are read; `None` where they cannot be.
+    pub registers: Option<Registers>,
+}
+
+/// A register of the guest, by which QEMU is asked for its value.
+#[repr(C)]
+#[derive(Debug)]
+pub struct Register {
+    _opaque: [u8; 0],
+}
+
+/// Reading a vCPU's registers.
+#[derive(Debug, Clone, Copy)]
+pub struct Registers {
+    /// Finds a register by its name, when the vCPU is initialised; null if there is none of that name.
+    pub find: unsafe fn(&CStr) -> *mut Register,
+    /// A register's value now, in a callback on the vCPU's thread; `None` if QEMU does not tell.
+    pub read: unsafe fn(*mut Register) -> Option<u64>,
 }
 
 unsafe extern "C" {

@@ -42,6 +42,15 @@ pub struct Plugin<'a> {
     pub stream: Option<BorrowedFd<'a>>,
 }
 
+/// A plugin that is loaded and counts nothing: what a run then costs more than without it is the price of calling it.
+#[derive(Debug, Clone, Copy)]
+pub struct Uncounted<'a> {
+    /// The shared object.
+    pub file: &'a Path,
+    /// What QEMU calls it for: `translation`, `blocks` or `accesses`, each with all before it.
+    pub calls: &'a str,
+}
+
 /// Descriptors and files that one start of a machine adds to its description.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Wiring<'a> {
@@ -52,6 +61,8 @@ pub(super) struct Wiring<'a> {
     pub(super) plugin: Option<(Plugin<'a>, RawFd)>,
     /// The number under which the file for its stream is inherited.
     pub(super) stream: Option<RawFd>,
+    /// A plugin that counts nothing.
+    pub(super) uncounted: Option<Uncounted<'a>>,
     pub(super) incoming: Option<RawFd>,
 }
 
@@ -96,6 +107,9 @@ impl Description {
         if let Some((Plugin { file, slot, .. }, segment)) = wiring.plugin {
             let stream = wiring.stream.map(|stream| format!(",stream-fd={stream}")).unwrap_or_default();
             add("-plugin", format!("file={},segment-fd={segment},slot={slot}{stream}", escaped(file)));
+        }
+        if let Some(Uncounted { file, calls }) = wiring.uncounted {
+            add("-plugin", format!("file={},calls={calls}", escaped(file)));
         }
         if let Some(state) = wiring.incoming {
             add("-incoming", format!("fd:{state}"));
@@ -147,8 +161,15 @@ mod tests {
 
     #[test]
     fn commas_in_file_names_do_not_end_an_option() {
-        let wiring =
-            Wiring { control: 3, port: 4, console: Path::new("/run/c"), plugin: None, stream: None, incoming: None };
+        let wiring = Wiring {
+            control: 3,
+            port: 4,
+            console: Path::new("/run/c"),
+            plugin: None,
+            stream: None,
+            uncounted: None,
+            incoming: None,
+        };
         let all = description().arguments(&wiring);
         assert!(all.iter().any(|argument| argument.ends_with("file=/cache/a,,b/root.ext4")), "{all:?}");
     }
@@ -158,8 +179,15 @@ mod tests {
         let null = std::fs::File::open("/dev/null").expect("it is always there");
         let plugin = Plugin { file: Path::new("/lib/p.so"), segment: null.as_fd(), slot: 2, stream: None };
         let plugin = Some((plugin, 7));
-        let wiring =
-            Wiring { control: 3, port: 4, console: Path::new("/c"), plugin, stream: Some(8), incoming: Some(9) };
+        let wiring = Wiring {
+            control: 3,
+            port: 4,
+            console: Path::new("/c"),
+            plugin,
+            stream: Some(8),
+            uncounted: None,
+            incoming: Some(9),
+        };
         let all = description().arguments(&wiring);
         assert!(all.contains(&"-S".to_owned()) && all.contains(&"fd:9".to_owned()));
         assert!(all.contains(&"file=/lib/p.so,segment-fd=7,slot=2,stream-fd=8".to_owned()));

@@ -18,7 +18,7 @@ pub mod snapshot;
 use std::io;
 
 pub use accelerator::Accelerator;
-pub use description::{Description, Plugin};
+pub use description::{Description, Plugin, Uncounted};
 pub use folder::RunFolder;
 pub(crate) use process::end_of;
 pub use process::{Qemu, SavedState, Start};

@@ -15,7 +15,7 @@ use super::child::Child;
 use super::control::Control;
 use super::description::Wiring;
 use super::port::Port;
-use super::{Description, Plugin, Program, QemuError, RunFolder, console};
+use super::{Description, Plugin, Program, QemuError, RunFolder, Uncounted, console};
 use crate::interrupt::Interrupt;
 
 /// A command that QEMU answers without work.
@@ -32,6 +32,8 @@ const SLICE: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
 pub struct Start<'a> {
     /// The plugin to load.
     pub plugin: Option<Plugin<'a>>,
+    /// A plugin that counts nothing, to be loaded in its place: for measurements.
+    pub uncounted: Option<Uncounted<'a>>,
     /// A saved state to go on from, instead of booting. The guest is then paused until [`Qemu::resume`].
     pub state: Option<SavedState>,
 }
@@ -89,9 +91,18 @@ impl Qemu {
             Some(state) => std::fs::copy(&state.console, &console).map(drop).map_err(fail)?,
             None => File::create(&console).map(drop).map_err(fail)?,
         }
+        let uncounted = start.uncounted;
         let incoming = start.state.map(|state| inherit(state.file.into()));
         let [control_number, port_number] = [inherited[0].as_raw_fd(), inherited[1].as_raw_fd()];
-        let wiring = Wiring { control: control_number, port: port_number, console: &console, plugin, stream, incoming };
+        let wiring = Wiring {
+            control: control_number,
+            port: port_number,
+            console: &console,
+            plugin,
+            stream,
+            uncounted,
+            incoming,
+        };
         let mut command = Command::new(program.path());
         command.args(description.arguments(&wiring)).stdin(Stdio::null()).stdout(Stdio::null());
         command.stderr(File::create(&messages).map_err(fail)?);

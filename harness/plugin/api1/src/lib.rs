@@ -38,5 +38,5 @@ unsafe fn bytes_of(instruction: *const Instruction, bytes: &mut [u8; LONGEST_INS
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn qemu_plugin_install(id: Id, info: *const Info, argc: c_int, argv: *mut *mut c_char) -> c_int {
     // SAFETY: all is passed on as QEMU gave it.
-    unsafe { install(Dialect { bytes_of }, id, info, argc, argv) }
+    unsafe { install(Dialect { bytes_of, registers: None }, id, info, argc, argv) }
 }

@@ -110,7 +110,7 @@ impl Restorer<'_> {
             slot: slot.0,
             stream: self.stream.map(AsFd::as_fd),
         };
-        let start = Start { plugin: Some(plugin), state: Some(state) };
+        let start = Start { plugin: Some(plugin), uncounted: None, state: Some(state) };
         let mut guest = Qemu::start(self.program, &description, start, self.run)?;
         guest.wait_restored(self.interrupt)?;
         Ok(guest)

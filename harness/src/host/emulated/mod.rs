@@ -17,6 +17,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use machine::counters::AddressSpace;
 use machine::segment::{Progress, Segment, Slot};
 use machine::spec::Machine;
 use predictor::counters::{Event, GuestId, Sample, VcpuId};
@@ -179,6 +180,13 @@ impl EmulatedHost {
     /// CPU time of this machine that each guest has cost so far, in the order of their ids.
     pub fn cpu_time(&self) -> Result<Vec<(GuestId, Duration)>, QemuError> {
         self.ids().zip(&self.guests).map(|(vcpu, guest)| Ok((vcpu.guest, guest.qemu.cpu_time()?))).collect()
+    }
+
+    /// The address space in which each guest was at the end of the last quantum, in the order of their ids; absent where
+    /// QEMU cannot tell, as 7.2.
+    #[must_use]
+    pub fn address_spaces(&self) -> Vec<(GuestId, Option<AddressSpace>)> {
+        self.ids().zip((0..).map(Slot)).map(|(vcpu, slot)| (vcpu.guest, self.segment.address_space(slot))).collect()
     }
 
     /// The machine that is emulated.
