@@ -5,6 +5,8 @@
 
 pub mod input;
 
+pub mod machines;
+
 pub mod interrupt;
 
 pub mod provenance;

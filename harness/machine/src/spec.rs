@@ -19,7 +19,15 @@ pub const MAX_DOMAINS: usize = 64;
 /// Most CPUs in one LLC domain.
 pub const MAX_CPUS_PER_DOMAIN: u32 = 64;
 
-const PRESETS: [(&str, &str); 1] = [("small-2x2", include_str!("../../machines/small-2x2.toml"))];
+/// The first is the default machine; the others are real ones, scaled down.
+const PRESETS: [(&str, &str); 6] = [
+    ("small-2x2", include_str!("../../machines/small-2x2.toml")),
+    ("skylake-sp-2x2", include_str!("../../machines/skylake-sp-2x2.toml")),
+    ("broadwell-ep-2x2", include_str!("../../machines/broadwell-ep-2x2.toml")),
+    ("naples-2x2", include_str!("../../machines/naples-2x2.toml")),
+    ("rome-4x2", include_str!("../../machines/rome-4x2.toml")),
+    ("graviton2-1x4", include_str!("../../machines/graviton2-1x4.toml")),
+];
 
 /// A CPU of the machine; consecutive over its domains, from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -294,6 +302,17 @@ mod tests {
             assert_eq!(Machine::from_toml(machine.text()), Ok(machine));
         }
         assert_eq!(Machine::preset("no such machine"), None);
+    }
+
+    #[test]
+    fn every_preset_but_the_default_has_a_prefetcher_and_says_what_it_is_after() {
+        for (name, text) in &PRESETS[1..] {
+            let machine = Machine::preset(name).expect(name);
+            assert!(machine.prefetcher().is_some(), "{name}");
+            assert!(text.starts_with("# After ") && text.contains("scaled"), "{name}");
+            // A twentieth of a quantum of 10 M cycles.
+            assert!(machine.refill_cycles() < 500_000, "{name}: {}", machine.refill_cycles());
+        }
     }
 
     #[test]

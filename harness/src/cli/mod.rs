@@ -5,6 +5,7 @@
 pub mod doctor;
 pub mod experiment;
 pub mod image;
+pub mod machine;
 pub mod qemu;
 pub mod record;
 pub mod stream;
@@ -36,6 +37,8 @@ enum Command {
     Image(image::Args),
     /// Install a second QEMU, or list those that can be used.
     Qemu(qemu::Args),
+    /// Say which emulated machines there are and what one consists of.
+    Machine(machine::Args),
     /// Run a mix of guests and keep their samples as a trace.
     Record(record::Args),
     /// Look at the recorded streams in the cache, or remove old ones.
@@ -58,6 +61,7 @@ pub fn main() -> ExitCode {
             Command::Doctor(args) => doctor::run(args, interrupt),
             Command::Image(args) => image::run(args, interrupt),
             Command::Qemu(args) => qemu::run(args, interrupt),
+            Command::Machine(args) => machine::run(args, interrupt),
             Command::Record(args) => record::run(args, interrupt),
             Command::Stream(args) => stream::run(args, interrupt),
             Command::Train(args) => train::run(args, interrupt),

@@ -1,7 +1,7 @@
 //! `phasecast survey`: measures the test bed itself.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use machine::spec::Machine;
 
@@ -11,6 +11,7 @@ use crate::experiment::Surroundings;
 use crate::experiment::progress::Progress;
 use crate::input::InputError;
 use crate::interrupt::Interrupt;
+use crate::machines;
 use crate::mix;
 use crate::survey::{self, SUMMARY, SurveyError, pairs, sensitivity, solo};
 use crate::testbed::BedKind;
@@ -222,7 +223,7 @@ fn run_sensitivity(args: &SensitivityArgs, interrupt: &Interrupt) -> anyhow::Res
 impl Common {
     /// The machine, with a control period that it can have.
     fn machine(&self) -> Result<Machine, InputError> {
-        let machine = mix::machine_called(&self.machine).map_err(|mistake| mistake.at("--machine"))?;
+        let (machine, _) = machines::find(&self.machine, Path::new("")).map_err(|mistake| mistake.at("--machine"))?;
         mix::check_quantum(self.quantum_cycles, &machine).map_err(|mistake| mistake.at("--quantum-cycles"))?;
         Ok(machine)
     }

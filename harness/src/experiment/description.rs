@@ -132,8 +132,15 @@ fn checked(
         return Err(InputError::new(problem, "give 1 to 64").at("training.most_phases"));
     }
     check_settings(&raw.policy)?;
+    let policies = policies(&raw.policies)?;
+    if policies.iter().any(|policy| *policy != PolicyKind::StayPut) {
+        // Placement gives each vCPU a CPU of its own, and could not put a mix back that has fewer.
+        mix.refuse_shared_cpus("policies that move guests give each a CPU of its own").map_err(|mistake| {
+            InputError::new(mistake.problem, "run stay-put alone, or change the mix").at("policies")
+        })?;
+    }
     Ok(Experiment {
-        policies: policies(&raw.policies)?,
+        policies,
         name: raw.name,
         file: file.to_owned(),
         host: raw.host,
@@ -193,5 +200,40 @@ fn check_settings(settings: &Settings) -> Result<(), InputError> {
             Err(InputError::new(format!("{value} is out of range"), format!("give {range}")).at(key))
         }
         None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use machine::spec::Machine;
+
+    use super::*;
+
+    fn refusal(policies: &str) -> Option<String> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).expect("written");
+        let small = Machine::preset("small-2x2").expect("it comes with the program");
+        write("sliced.toml", &small.text().replace("[core]", "[core]\ntimeslice_cycles = 2_000_000"));
+        let guest = |name: &str| format!("[[guest]]\nname = \"{name}\"\nprogram = \"bzip2\"\ncpu = 0\n");
+        let head = "machine = \"sliced.toml\"\nquantum_cycles = 10_000_000\nseed = 1\n";
+        write("mix.toml", &format!("{head}{}{}", guest("a"), guest("b")));
+        let experiment = "name = \"shared\"\nhost = \"emulated\"\nmix = \"mix.toml\"\nquanta = 20\n";
+        write("experiment.toml", &format!("{experiment}policies = {policies}\n"));
+        let read =
+            Experiment::read(&folder.path().join("experiment.toml"), &Catalogue::builtin(), Overrides::default());
+        read.err().map(|mistake| mistake.to_string())
+    }
+
+    #[test]
+    fn guests_that_share_a_cpu_stay_put() {
+        assert_eq!(refusal("[\"stay-put\"]"), None);
+        let refusal = refusal("[\"stay-put\", \"reactive\"]").expect("it would move them");
+        assert!(
+            refusal.ends_with(
+                "experiment.toml: policies: policies that move guests give each a CPU of its own, and \"b\" shares its CPU \
+                 with another guest; run stay-put alone, or change the mix"
+            ),
+            "{refusal}"
+        );
     }
 }

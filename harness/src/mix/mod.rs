@@ -5,6 +5,7 @@
 //! business of the host's test bed.
 
 mod parse;
+mod places;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -13,7 +14,7 @@ use std::time::Duration;
 use machine::cache::seed_of_slot;
 use machine::spec::Machine;
 use predictor::counters::{Event, GuestId};
-use predictor::topology::{DomainId, Topology};
+use predictor::topology::{CpuId, DomainId, Topology};
 use workloads::catalogue::{Catalogue, Family, Launch};
 
 use crate::host::seating::topology;
@@ -59,6 +60,9 @@ pub struct MixGuest {
     pub launch: Launch,
     /// Where it starts.
     pub domain: DomainId,
+    /// The CPU of that domain on which it starts, if it has to be this one; else the first without a guest. Several
+    /// guests may name one CPU on a machine with time slices.
+    pub cpu: Option<CpuId>,
     /// Its memory in MiB.
     pub memory_mib: u32,
     /// Its number of vCPUs.
@@ -88,11 +92,21 @@ impl Mix {
         topology(&self.machine)
     }
 
+    /// Refuses guests that share a CPU, for those who cannot cope with it: `who` begins the sentence.
+    pub fn refuse_shared_cpus(&self, who: &str) -> Result<(), InputError> {
+        let shared = |(index, guest): &(usize, &MixGuest)| {
+            guest.cpu.is_some() && self.guests[..*index].iter().any(|other| other.cpu == guest.cpu)
+        };
+        let Some((index, guest)) = self.guests.iter().enumerate().find(shared) else { return Ok(()) };
+        let problem = format!("{who}, and {:?} shares its CPU with another guest", guest.name);
+        Err(InputError::new(problem, "give each guest a CPU of its own").at(format!("guest[{index}].cpu")))
+    }
+
     /// The same mix with nobody but guest `index`, in the machine's first LLC domain: for what it does alone. Its seed is
     /// one under which the guest has the page colours that it has in the mix.
     #[must_use]
     pub fn alone(&self, index: usize) -> Option<Self> {
-        let guest = MixGuest { domain: DomainId(0), ..self.guests.get(index)?.clone() };
+        let guest = MixGuest { domain: DomainId(0), cpu: None, ..self.guests.get(index)?.clone() };
         let seed = seed_of_slot(self.seed, u32::try_from(index).ok()?);
         Some(Self { guests: vec![guest], seed, ..self.clone() })
     }
@@ -123,13 +137,6 @@ impl Mix {
             revision: env!("CARGO_PKG_VERSION").to_owned(),
         }
     }
-}
-
-/// The machine called `name`: a preset, or a TOML file by its path. A mistake is at key `machine`.
-pub fn machine_called(name: &str) -> Result<Machine, InputError> {
-    parse::find_machine(Path::new(""), name)
-        .map(|(machine, _)| machine)
-        .map_err(|mistake| InputError { file: None, ..mistake })
 }
 
 /// Refuses a control period that `machine` cannot have. A mistake is at key `quantum_cycles`.

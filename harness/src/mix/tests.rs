@@ -96,6 +96,44 @@ fn a_domain_must_exist_and_have_room() {
 }
 
 #[test]
+fn a_guest_can_name_its_cpu_and_the_others_get_what_is_left() {
+    let text = format!("{HEAD}{}{}{}", guest("a", ""), guest("b", "cpu = 0"), guest("c", "domain = 0"));
+    let places: Vec<_> = parse(&text).expect("sound").guests.iter().map(|guest| (guest.domain.0, guest.cpu)).collect();
+    assert_eq!(places, [(1, None), (0, Some(CpuId(0))), (0, None)]);
+    assert_eq!(
+        complaint(&[guest("a", "cpu = 4")]),
+        "mix.toml: guest[0].cpu: the machine has no CPU 4; give a number from 0 to 3"
+    );
+    assert_eq!(
+        complaint(&[guest("a", "cpu = 1\ndomain = 1")]),
+        "mix.toml: guest[0].cpu: CPU 1 is in LLC domain 0, and domain = 1 is given; remove one of the two"
+    );
+}
+
+#[test]
+fn guests_share_a_cpu_only_on_a_machine_with_time_slices() {
+    let both = [guest("a", "cpu = 1"), guest("b", "cpu = 1")];
+    assert_eq!(
+        complaint(&both),
+        "mix.toml: guest[1].cpu: \"a\" is on CPU 1 already, and machine \"small-2x2\" has no time slices; choose another \
+         CPU, or a machine with core.timeslice_cycles"
+    );
+    let folder = tempfile::tempdir().expect("a folder");
+    let small = Machine::preset("small-2x2").expect("it comes with the program");
+    let sliced = small.text().replace("[core]", "[core]\ntimeslice_cycles = 2_000_000");
+    std::fs::write(folder.path().join("sliced.toml"), sliced).expect("written");
+    let text = format!("{}{}", HEAD.replace("small-2x2", "sliced.toml"), both.concat());
+    let mix = Mix::parse(&folder.path().join("mix.toml"), &text, &Catalogue::builtin()).expect("sound");
+    assert_eq!(mix.guests.iter().map(|guest| guest.cpu).collect::<Vec<_>>(), [Some(CpuId(1)); 2]);
+    let refusal = mix.refuse_shared_cpus("it cannot").expect_err("shared").to_string();
+    assert_eq!(
+        refusal,
+        "guest[1].cpu: it cannot, and \"b\" shares its CPU with another guest; give each guest a CPU of its own"
+    );
+    assert_eq!(mix.alone(1).map(|alone| alone.refuse_shared_cpus("alone")), Some(Ok(())));
+}
+
+#[test]
 fn a_quantum_is_whole_epochs_and_whole_nanoseconds() {
     let with = |cycles: &str| parse(&format!("{}{}", HEAD.replace("10_000_000", cycles), guest("a", "")));
     assert_eq!(

@@ -119,6 +119,7 @@ pub fn mix_of(works: &[Work<'_>], machine: &Machine, quantum_cycles: u64, seed: 
             input: work.input.to_owned(),
             launch,
             domain: DomainId(0),
+            cpu: None,
             memory_mib: DEFAULT_MEMORY_MIB,
             vcpus: 1,
         })

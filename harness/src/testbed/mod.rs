@@ -6,12 +6,12 @@
 
 mod casting;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use machine::replay::ReplayError;
-use machine::spec::{Cpu, Machine};
-use predictor::topology::DomainId;
+use machine::spec::{Cpu, Domain};
+use predictor::topology::{CpuId, DomainId};
 
 use crate::emulators::{self, ChoiceError};
 use crate::host::Host;
@@ -54,7 +54,7 @@ impl BedKind {
         let checked = match self {
             BedKind::Emulated => emulated::check(&mix.machine, &plans(mix)),
             BedKind::Replayed => emulated::check_one_by_one(&mix.machine, &plans(mix)),
-            BedKind::Simulated => Ok(()),
+            BedKind::Simulated => mix.refuse_shared_cpus("the simulated host has no time slices"),
         };
         checked.map_err(|mistake| mistake.in_file(&mix.file))
     }
@@ -231,20 +231,23 @@ fn in_file(error: LaunchError, file: &Path) -> BedError {
 
 /// The guests as the emulated host wants them: each on the first CPU of its LLC domain that is free.
 fn plans(mix: &Mix) -> Vec<GuestPlan> {
-    let mut free = free_cpus(&mix.machine);
+    let named: BTreeSet<CpuId> = mix.guests.iter().filter_map(|guest| guest.cpu).collect();
+    let free = |(domain, cpus): (Domain, Vec<Cpu>)| {
+        (DomainId(domain.0), cpus.into_iter().filter(|cpu| !named.contains(&CpuId(cpu.0))))
+    };
+    let mut free: BTreeMap<_, _> = mix.machine.domains().into_iter().map(free).collect();
     let plan = |guest: &crate::mix::MixGuest| GuestPlan {
         name: guest.name.clone(),
         launch: guest.launch.clone(),
         memory_mib: guest.memory_mib,
         vcpus: guest.vcpus,
-        // A checked mix has a CPU for each vCPU; the host itself refuses a CPU that does not exist.
-        cpu: free.get_mut(&guest.domain).and_then(Iterator::next).unwrap_or(Cpu(u32::MAX)),
+        cpu: match guest.cpu {
+            Some(cpu) => Cpu(cpu.0),
+            // A checked mix has a CPU for each vCPU; the host itself refuses a CPU that does not exist.
+            None => free.get_mut(&guest.domain).and_then(Iterator::next).unwrap_or(Cpu(u32::MAX)),
+        },
     };
     mix.guests.iter().map(plan).collect()
-}
-
-fn free_cpus(machine: &Machine) -> BTreeMap<DomainId, std::vec::IntoIter<Cpu>> {
-    machine.domains().into_iter().map(|(domain, cpus)| (DomainId(domain.0), cpus.into_iter())).collect()
 }
 
 #[cfg(test)]

@@ -54,9 +54,11 @@ fn check_places(machine: &Machine, guests: &[GuestPlan]) -> Result<(), InputErro
             let problem = format!("machine \"{}\" has no CPU {}", machine.name(), guest.cpu.0);
             return Err(refuse(problem, "choose one of its CPUs"));
         }
-        if let Some(other) = taken.insert(guest.cpu, &guest.name) {
+        if let Some(other) = taken.insert(guest.cpu, &guest.name)
+            && machine.timeslice_cycles().is_none()
+        {
             let problem = format!("\"{}\" and \"{other}\" are both on CPU {}", guest.name, guest.cpu.0);
-            return Err(refuse(problem, "give each guest a CPU of its own"));
+            return Err(refuse(problem, "give each guest a CPU of its own, or the machine core.timeslice_cycles"));
         }
         if guests[..index].iter().any(|other| other.name == guest.name) {
             return Err(refuse(format!("there are two guests called \"{}\"", guest.name), "give each its own name"));
@@ -84,7 +86,7 @@ fn check_count(machine: &Machine, guests: usize) -> Result<(), InputError> {
     if guests == 0 {
         return Err(InputError::new("there is no guest", "name at least one").at("guest"));
     }
-    if guests > cpus {
+    if guests > cpus && machine.timeslice_cycles().is_none() {
         let problem = format!("{guests} guests, but machine \"{}\" has {cpus} CPUs", machine.name());
         return Err(InputError::new(problem, "remove guests or take a larger machine").at("guest"));
     }
