@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use machine::spec::Machine;
+use predictor::policy::PolicyKind;
 
 use crate::cli::print;
 use crate::cli::qemu::QemuArg;
@@ -13,7 +14,7 @@ use crate::input::InputError;
 use crate::interrupt::Interrupt;
 use crate::machines;
 use crate::mix;
-use crate::survey::{self, SUMMARY, SurveyError, pairs, sensitivity, solo};
+use crate::survey::{self, SUMMARY, SurveyError, pairs, replay, sensitivity, solo};
 use crate::testbed::BedKind;
 
 /// Arguments of `phasecast survey`.
@@ -25,6 +26,8 @@ use crate::testbed::BedKind;
       every two programs together: who slows whom down
   phasecast survey sensitivity
       six pairs on variants of the machine: what the results depend on
+  phasecast survey replay
+      five mixes on the replayed host against the emulated one: how far apart they are
   phasecast survey report results/2026-01-31-emulated-survey-solo
 
 A survey that was stopped, or of which some runs failed, goes on with what is missing when the same command is given again.")]
@@ -41,6 +44,8 @@ enum Survey {
     Pairs(PairsArgs),
     /// Run six pairs on variants of the machine: which conclusions depend on what was assumed.
     Sensitivity(SensitivityArgs),
+    /// Run mixes on the emulated host and replay them: how far apart the two are, and what a replay costs.
+    Replay(ReplayArgs),
     /// Make everything in a survey's folder again from its findings.
     Report(ReportArgs),
 }
@@ -141,6 +146,29 @@ struct SensitivityArgs {
 }
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  phasecast survey replay
+      five mixes of four guests, emulated and replayed, without and with moves: about half an hour on two cores
+  phasecast survey replay --mixes 1 --quanta 30 --timed-quanta 0 --out /tmp/results
+      one mix, in a few minutes, and no clock")]
+struct ReplayArgs {
+    /// How many mixes of four guests, drawn by the seed
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
+    mixes: u16,
+    /// The policy that moves guests
+    #[arg(long, value_name = "POLICY", default_value = "reactive", value_parser = ["reactive", "predictive"])]
+    policy: String,
+    /// Length of each run in quanta
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..))]
+    quanta: u64,
+    /// Length of the longest timed replay in quanta; 0 for no clock
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    timed_quanta: u64,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, clap::Args)]
 #[command(after_help = "Example:
   phasecast survey report results/2026-01-31-emulated-survey-solo")]
 struct ReportArgs {
@@ -154,6 +182,7 @@ pub fn run(args: &Args, interrupt: &Interrupt) -> anyhow::Result<()> {
         Survey::Solo(args) => run_solo(args, interrupt),
         Survey::Pairs(args) => run_pairs(args, interrupt),
         Survey::Sensitivity(args) => run_sensitivity(args, interrupt),
+        Survey::Replay(args) => run_replay(args, interrupt),
         Survey::Report(args) => {
             let files = survey::report_again(&args.folder).map_err(plainly)?;
             print(&format!("made again in {}: {}", args.folder.display(), files.join(", ")))
@@ -218,6 +247,25 @@ fn run_sensitivity(args: &SensitivityArgs, interrupt: &Interrupt) -> anyhow::Res
     }
     let found = sensitivity::for_people(&outcome.sensitivity);
     print(&format!("{found}\n\nreport: {}", outcome.folder.join(SUMMARY).display()))
+}
+
+fn run_replay(args: &ReplayArgs, interrupt: &Interrupt) -> anyhow::Result<()> {
+    let policy = PolicyKind::ALL.into_iter().find(|policy| policy.name() == args.policy);
+    let request = replay::Request {
+        machine: args.common.machine()?,
+        quantum_cycles: args.common.quantum_cycles,
+        quanta: args.quanta,
+        seed: args.common.seed,
+        mixes: args.mixes.into(),
+        policy: policy.expect("the parser lets no other name pass"),
+        timed_quanta: args.timed_quanta,
+    };
+    let outcome = args.common.surrounded(interrupt, |around| replay::run(&request, around))?;
+    if args.common.json {
+        let found = serde_json::json!({ "folder": outcome.folder, "found": replay::for_programs(&outcome.replay) });
+        return print(&format!("{found:#}"));
+    }
+    print(&format!("{}\n\nreport: {}", replay::for_people(&outcome.replay), outcome.folder.join(SUMMARY).display()))
 }
 
 impl Common {

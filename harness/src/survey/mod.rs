@@ -11,6 +11,7 @@ pub mod corun;
 pub mod folder;
 pub mod pairs;
 pub mod play;
+pub mod replay;
 pub mod sensitivity;
 pub mod solo;
 mod text;
@@ -92,6 +93,7 @@ pub fn render(folder: &Path) -> Result<Vec<TextFile>, SurveyError> {
     }
     match head.survey.as_str() {
         pairs::Pairs::SURVEY => rendered::<pairs::Pairs>(&text, &unreadable),
+        replay::Replay::SURVEY => rendered::<replay::Replay>(&text, &unreadable),
         sensitivity::Sensitivity::SURVEY => rendered::<sensitivity::Sensitivity>(&text, &unreadable),
         solo::Solo::SURVEY => rendered::<solo::Solo>(&text, &unreadable),
         other => Err(unreadable(format!("this release knows no survey called {other:?}"))),
