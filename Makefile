@@ -39,7 +39,7 @@ lint: cargo ## formatting and clippy, warnings are errors
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 
 # The emulated tests load the plugin and boot the image, which `cargo test` alone does not build.
-test: cargo guest ## all tests; REQUIRE_HOSTS=simulated,emulated REQUIRE_TOOLS=1 make an absence a failure
+test: cargo guest ## all tests; REQUIRE_HOSTS=simulated,emulated,replayed REQUIRE_TOOLS=1 make an absence a failure
 	@scripts/require $(NEEDS_GUESTS) $(NEEDS_CONFORMANCE)
 	$(CARGO) build --workspace
 	$(CARGO) $(RUN_TESTS) --workspace
@@ -58,6 +58,6 @@ bench: cargo ## time the decision path
 nightly: build guest ## what takes longer than CI may
 	@scripts/require $(NEEDS_GUESTS) $(NEEDS_CONFORMANCE)
 	$(CARGO) build --workspace
-	PROPTEST_CASES=5000 REQUIRE_HOSTS=simulated,emulated REQUIRE_TOOLS=1 $(CARGO) $(RUN_TESTS) --workspace
+	PROPTEST_CASES=5000 REQUIRE_HOSTS=simulated,emulated,replayed REQUIRE_TOOLS=1 $(CARGO) $(RUN_TESTS) --workspace
 	$(PHASECAST) image build
 	$(PHASECAST) experiment run harness/experiments/quickstart.toml --quanta 1000

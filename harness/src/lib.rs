@@ -39,6 +39,8 @@ pub mod control;
 
 pub mod report;
 
+pub mod curves;
+
 pub mod experiment;
 
 pub mod survey;

@@ -2,7 +2,8 @@
 //!
 //! The image is built once into a cache that all tests share (`$PHASECAST_CACHE`, else `phasecast-cache` in the target
 //! folder). Tests that run guests take turns, across processes: each measures or uses all of a small machine. Where QEMU
-//! is missing a test says so and passes, unless `REQUIRE_HOSTS` names `emulated`.
+//! is missing a test says so and passes, unless `REQUIRE_HOSTS` names `emulated`, or `replayed`, whose streams are recorded
+//! there.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -10,17 +11,23 @@ use std::time::Duration;
 
 use harness::emulators;
 use harness::host::emulated::{EmulatedHost, GuestPlan, LaunchError, Setup, description, plugin};
+use harness::host::replayed::{ReplayedGuest, ReplayedHost};
 use harness::host::{GuestEvent, Host, Observation};
 use harness::image::{Cache, Image};
 use harness::interrupt::Interrupt;
 use harness::qemu::snapshot::Snapshots;
 use harness::qemu::{Program, Qemu, RunFolder, Start, Uncounted};
+use harness::streams::{Lengths, Recorder, Recording, Streams, StreamsError, Wanted};
+use machine::replay::ReplayError;
 use machine::spec::{Cpu, Machine};
 use predictor::counters::{Event, Sample};
 use workloads::catalogue::{Catalogue, Launch};
 
 /// Set by a test that has the bench, for programs that it starts.
 pub const TAKEN: &str = "PHASECAST_BENCH_IS_TAKEN";
+
+/// Chooses page colours.
+const SEED: u64 = 1;
 
 /// Memory of every test guest.
 const MEMORY_MIB: u32 = 256;
@@ -88,7 +95,7 @@ impl Bench {
             qemu: &self.qemu,
             image: &self.image,
             cache: &self.cache,
-            seed: 1,
+            seed: SEED,
             consoles: None,
             progress: &|line| eprintln!("{line}"),
         };
@@ -102,6 +109,57 @@ impl Bench {
     #[must_use]
     pub fn launch(&self, machine: &Machine, guests: &[GuestPlan]) -> EmulatedHost {
         self.try_launch(machine, guests).unwrap_or_else(|error| panic!("{}", whole(&error)))
+    }
+
+    /// The guests' streams, each recorded alone on the machine for so many quanta unless `streams` has it as long.
+    pub fn record(
+        &self,
+        streams: &Streams,
+        machine: &Machine,
+        guests: &[GuestPlan],
+        quanta: u64,
+    ) -> Result<Vec<Recording>, StreamsError> {
+        let cycles = quanta * QUANTUM_CYCLES;
+        let wanted: Vec<Wanted<'_>> = guests.iter().map(|guest| Wanted { machine, guest, cycles }).collect();
+        let recorder = Recorder {
+            streams,
+            lengths: &Lengths::default(),
+            qemu: &self.qemu,
+            image: &self.image,
+            cache: &self.cache,
+            consoles: None,
+            interrupt: &Interrupt::default(),
+            progress: &|line| eprintln!("{line}"),
+        };
+        recorder.ensure_all(&wanted)
+    }
+
+    /// A host that plays these recordings in place of the guests.
+    pub fn play(
+        &self,
+        machine: &Machine,
+        guests: &[GuestPlan],
+        recordings: Vec<Recording>,
+    ) -> Result<ReplayedHost, ReplayError> {
+        let guest = |(plan, recording): (&GuestPlan, Recording)| ReplayedGuest {
+            name: plan.name.clone(),
+            stream: recording.stream,
+            completions: recording.completions,
+            cpu: plan.cpu,
+        };
+        ReplayedHost::new(machine, guests.iter().zip(recordings).map(guest).collect(), SEED)
+    }
+
+    /// Replays guests that are known to start, for so many quanta; their streams are kept beside the saved states.
+    ///
+    /// # Panics
+    /// If they do not, with the whole reason.
+    #[must_use]
+    pub fn replay(&self, machine: &Machine, guests: &[GuestPlan], quanta: u64) -> ReplayedHost {
+        let streams = Streams::open(&self.cache).expect("a folder for streams");
+        let recorded = self.record(&streams, machine, guests, quanta);
+        let recorded = recorded.unwrap_or_else(|error| panic!("{}", whole(&error)));
+        self.play(machine, guests, recorded).unwrap_or_else(|error| panic!("{}", whole(&error)))
     }
 
     /// CPU time of one run of a guest's program that is not counted, from the same saved state: without a plugin, or with
@@ -163,7 +221,8 @@ pub fn whole(error: &dyn std::error::Error) -> String {
 
 /// Whether a machine without the emulated host fails the tests.
 fn required() -> bool {
-    std::env::var("REQUIRE_HOSTS").is_ok_and(|hosts| hosts.split(',').any(|host| host.trim() == "emulated"))
+    std::env::var("REQUIRE_HOSTS")
+        .is_ok_and(|hosts| hosts.split(',').any(|host| ["emulated", "replayed"].contains(&host.trim())))
 }
 
 fn cache_folder() -> PathBuf {
@@ -231,6 +290,9 @@ fn plan(name: &str, launch: Launch, cpu: u32) -> GuestPlan {
 /// Ten million cycles of the machine of the tests.
 pub const QUANTUM: Duration = Duration::from_millis(5);
 
+/// The cycles of [`QUANTUM`].
+const QUANTUM_CYCLES: u64 = 10_000_000;
+
 /// What one vCPU did over some quanta.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Totals {
@@ -281,7 +343,8 @@ impl Totals {
         self.cycles as f64 / self.instructions as f64
     }
 
-    fn add(&mut self, other: Self) {
+    /// Adds what was counted elsewhere.
+    pub fn add(&mut self, other: Self) {
         self.instructions += other.instructions;
         self.cycles += other.cycles;
         self.idle_cycles += other.idle_cycles;

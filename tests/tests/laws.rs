@@ -1,9 +1,10 @@
 //! Host laws: what every host promises to what stands above it. One list of claims, run over every host. A host that
-//! this machine lacks says why and passes; `REQUIRE_HOSTS=simulated,emulated` turns that into a failure.
+//! this machine lacks says why and passes; `REQUIRE_HOSTS=simulated,emulated,replayed` turns that into a failure.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use harness::host::emulated::GuestPlan;
 use harness::host::faulty::{ApplyFault, FaultPlan, FaultyHost};
 use harness::host::simulated::SimulatedHost;
 use harness::host::simulated::script::{KindId, PhaseKind, Script, ScriptedGuest, Stretch};
@@ -11,6 +12,7 @@ use harness::host::{Host, MoveOutcome, Observation};
 use predictor::counters::{Event, GuestId, Reading, Sample, VcpuId};
 use predictor::placement::{Move, Placement};
 use predictor::topology::{CpuId, DomainId, LlcDomain, NodeId, Topology};
+use tests::bench::{Bench, kernel, small_machine};
 
 const QUANTUM: Duration = Duration::from_millis(1);
 
@@ -232,16 +234,20 @@ fn a_host_that_refuses_leaves_everybody_where_they_are() {
     examined.step();
 }
 
+/// Guests for hosts that have them.
+fn three_guests() -> [GuestPlan; 3] {
+    let compute = "blackscholes --size 64KiB --instructions 10G";
+    [kernel("one", compute, 0), kernel("two", "chase --size 768KiB --instructions 10G", 1), kernel("three", compute, 2)]
+}
+
 #[test]
 fn the_emulated_host_keeps_the_laws() {
-    use tests::bench::{Bench, kernel, small_machine};
-
     let Some(bench) = Bench::take() else { return };
-    let compute = "blackscholes --size 64KiB --instructions 10G";
-    let guests = [
-        kernel("one", compute, 0),
-        kernel("two", "chase --size 768KiB --instructions 10G", 1),
-        kernel("three", compute, 2),
-    ];
-    check_laws(&mut bench.launch(&small_machine(), &guests));
+    check_laws(&mut bench.launch(&small_machine(), &three_guests()));
+}
+
+#[test]
+fn the_replayed_host_keeps_the_laws() {
+    let Some(bench) = Bench::take() else { return };
+    check_laws(&mut bench.replay(&small_machine(), &three_guests(), 10));
 }

@@ -67,7 +67,7 @@ impl Header {
     }
 }
 
-/// What kind of access asked the LLC.
+/// What kind of access came to the LLC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReferenceKind {
     /// A load that missed the private caches.
@@ -76,6 +76,8 @@ pub enum ReferenceKind {
     Store,
     /// A prefetch.
     Prefetch,
+    /// A dirty line that left the private caches. It is written there and no reference: nobody waits for it.
+    WriteOut,
 }
 
 /// One reference to the LLC.
@@ -138,6 +140,7 @@ impl Stream {
                 Kind::Load => ReferenceKind::Load,
                 Kind::Store => ReferenceKind::Store,
                 Kind::Prefetch => ReferenceKind::Prefetch,
+                Kind::WrittenOut => ReferenceKind::WriteOut,
                 Kind::Phase | Kind::EndOfTruth => {
                     phase = (event.kind == Kind::Phase).then_some(event.number as u8);
                     continue;

@@ -1,14 +1,25 @@
-//! `phasecast stream`: lists the recorded streams of the cache and removes what is no longer of use.
+//! `phasecast stream`: lists the recorded streams of the cache, removes what is no longer of use, and draws miss-ratio
+//! curves from them.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use anyhow::Context;
+use machine::spec::Machine;
+use machine::stream::Stream;
+use predictor::miss_ratio::Sampling;
 use serde_json::{Value, json};
+use workloads::catalogue::Catalogue;
 
 use crate::cli::print;
+use crate::cli::qemu::QemuArg;
+use crate::curves::{self, GuestCurves, PhaseCurve, Phases, Settings};
 use crate::image::Cache;
+use crate::input::{InputError, suggest};
 use crate::interrupt::Interrupt;
+use crate::mix::Mix;
 use crate::streams::{About, Entry, Recording, Streams};
+use crate::testbed::{BedKind, TestBed};
 
 /// Arguments of `phasecast stream`.
 #[derive(Debug, clap::Args)]
@@ -32,6 +43,14 @@ enum Action {
         #[command(flatten)]
         common: Common,
     },
+    /// Say how often each guest would miss in LLCs of other sizes, from its stream.
+    #[command(after_help = "Examples:
+  phasecast stream curves mix.toml --by-phase
+      a table: miss ratio against LLC size, for each phase of each guest
+  phasecast stream curves mix.toml --by-phase --svg curves.svg --json
+  phasecast stream curves mix.toml --guest alpha --rate 0.01 --check
+      one line in a hundred, and how far that is from exact")]
+    Curves(Box<CurvesArgs>),
     /// Remove streams of images that the cache no longer has, broken ones, and what killed recordings left.
     #[command(after_help = "Examples:
   phasecast stream prune --dry-run
@@ -52,6 +71,35 @@ enum Action {
         #[command(flatten)]
         common: Common,
     },
+}
+
+#[derive(Debug, clap::Args)]
+struct CurvesArgs {
+    /// The mix of guests, a TOML file; or one stream, a file as `phasecast stream list --json` names it.
+    source: PathBuf,
+    /// A curve for each phase, marked by the program or else learned in a replay of the guest alone; of a stream
+    /// without its mix only marked ones.
+    #[arg(long)]
+    by_phase: bool,
+    /// Only this guest of the mix.
+    #[arg(long, value_name = "GUEST")]
+    guest: Option<String>,
+    /// How much of each guest's time, in quanta of the mix.
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..))]
+    quanta: u64,
+    /// The share of lines that are followed; 1 for all, which is exact and slow.
+    #[arg(long, value_name = "R", default_value_t = 0.1)]
+    rate: f64,
+    /// Also follow all lines, and tell the mean error of the share.
+    #[arg(long)]
+    check: bool,
+    /// Draw the curves.
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
+    #[command(flatten)]
+    qemu: QemuArg,
+    #[command(flatten)]
+    common: Common,
 }
 
 #[derive(Debug, clap::Args)]
@@ -78,9 +126,10 @@ impl Common {
 }
 
 /// Runs the command.
-pub fn run(args: &Args, _interrupt: &Interrupt) -> anyhow::Result<()> {
+pub fn run(args: &Args, interrupt: &Interrupt) -> anyhow::Result<()> {
     match &args.action {
         Action::List { common } => list(common),
+        Action::Curves(args) => curves_of(args, interrupt),
         Action::Prune { older_than, all, dry_run, common } => {
             let (cache, streams) = common.open()?;
             let images: Vec<String> = cache.digests()?;
@@ -92,6 +141,96 @@ pub fn run(args: &Args, _interrupt: &Interrupt) -> anyhow::Result<()> {
             prune(&streams, common.json, *dry_run, &reason)
         }
     }
+}
+
+fn curves_of(args: &CurvesArgs, interrupt: &Interrupt) -> anyhow::Result<()> {
+    let sampling = Sampling::of(args.rate).ok_or_else(|| {
+        InputError::new(format!("{} is no share of lines", args.rate), "give one above 0 and at most 1").at("--rate")
+    })?;
+    let settings = Settings { sampling, check: args.check };
+    let is_stream = args.source.extension().is_none_or(|ending| ending != "toml");
+    let (found, llc_bytes) =
+        if is_stream { curves_of_stream(args, settings)? } else { curves_of_mix(args, settings, interrupt)? };
+    if let Some(file) = &args.svg {
+        let svg = curves::figure::draw(&found, llc_bytes)?;
+        std::fs::write(file, svg).with_context(|| format!("failed to write {}", file.display()))?;
+    }
+    if args.common.json {
+        return print(&format!("{:#}", json!({ "rate": sampling.rate(), "guests": found })));
+    }
+    print(&found.iter().map(table_of).collect::<Vec<_>>().join("\n\n"))
+}
+
+fn curves_of_stream(args: &CurvesArgs, settings: Settings) -> anyhow::Result<(Vec<GuestCurves>, u64)> {
+    let wrong = |problem: String, remedy: &str| InputError::new(problem, remedy).in_file(&args.source);
+    if args.guest.is_some() {
+        return Err(wrong("--guest names a guest of a mix, and this is a stream".to_owned(), "leave it out").into());
+    }
+    let stream = Stream::open(&args.source)
+        .map_err(|error| wrong(error.reason, "name a mix (.toml) or a file of `phasecast stream list --json`"))?;
+    // A stream knows its machine's name only; sizes are those of the smallest machine.
+    let machine = Machine::preset(&stream.header().machine).or_else(|| Machine::preset("small-2x2"));
+    let machine = machine.expect("it comes with the program");
+    let phases = if args.by_phase { Phases::Marked } else { Phases::Whole };
+    let name = stream.header().program.join(" ");
+    let found = curves::curves(&name, &stream, phases, &curves::sizes_bytes(&machine), settings)?;
+    Ok((vec![found], machine.llc().bytes()))
+}
+
+fn curves_of_mix(
+    args: &CurvesArgs,
+    settings: Settings,
+    interrupt: &Interrupt,
+) -> anyhow::Result<(Vec<GuestCurves>, u64)> {
+    let mix = Mix::read(&args.source, &Catalogue::builtin())?;
+    let names: Vec<&str> = mix.guests.iter().map(|guest| guest.name.as_str()).collect();
+    if let Some(unknown) = args.guest.as_deref().filter(|name| !names.contains(name)) {
+        let problem = format!("--guest names {unknown:?}, which is no guest of the mix");
+        return Err(InputError::new(problem, suggest(unknown, &names)).in_file(&args.source).into());
+    }
+    BedKind::Replayed.check(&mix)?;
+    let tell = |line: &str| eprintln!("{line}");
+    let cache = args.common.cache.as_deref();
+    let qemu = args.qemu.chosen(cache)?;
+    let bed = TestBed::prepare_with(BedKind::Replayed, cache, qemu.as_ref(), interrupt, &tell)?;
+    let recorded = bed.record(&[&mix], args.quanta, None, interrupt, &tell)?;
+    let sizes = curves::sizes_bytes(&mix.machine);
+    let mut found = Vec::new();
+    for (index, (guest, recording)) in mix.guests.iter().zip(&recorded).enumerate() {
+        if args.guest.as_ref().is_some_and(|name| *name != guest.name) {
+            continue;
+        }
+        let learned = match args.by_phase && !guest.truth {
+            true => Some(curves::learn(&bed, &mix, index, args.quanta, interrupt, &tell)?),
+            false => None,
+        };
+        let phases = match &learned {
+            Some(pieces) => Phases::Learned(pieces),
+            None if args.by_phase => Phases::Marked,
+            None => Phases::Whole,
+        };
+        found.push(curves::curves(&guest.name, &recording.stream, phases, &sizes, settings)?);
+    }
+    Ok((found, mix.machine.llc().bytes()))
+}
+
+/// Sizes down, phases across; every other size.
+fn table_of(guest: &GuestCurves) -> String {
+    let head = |phase: &PhaseCurve| phase.phase.map_or("no phase".to_owned(), |number| format!("phase {number}"));
+    let line = |first: &str, cells: &mut dyn Iterator<Item = String>| {
+        cells.fold(format!("{first:>16}"), |line, cell| format!("{line} {cell:>10}"))
+    };
+    let mut lines = vec![guest.name.clone(), line("LLC KiB", &mut guest.phases.iter().map(head))];
+    for (place, bytes) in guest.sizes_bytes.iter().enumerate().step_by(2) {
+        let ratio = |phase: &PhaseCurve| format!("{:.3}", phase.curve.miss_ratios[place]);
+        lines.push(line(&(bytes >> 10).to_string(), &mut guest.phases.iter().map(ratio)));
+    }
+    lines.push(line("references", &mut guest.phases.iter().map(|phase| phase.curve.references.to_string())));
+    if guest.phases.iter().any(|phase| phase.mean_error.is_some()) {
+        let error = |phase: &PhaseCurve| phase.mean_error.map_or("-".to_owned(), |error| format!("{error:.4}"));
+        lines.push(line("mean error", &mut guest.phases.iter().map(error)));
+    }
+    lines.join("\n")
 }
 
 fn list(common: &Common) -> anyhow::Result<()> {
