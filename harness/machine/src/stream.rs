@@ -169,20 +169,20 @@ impl Cursor {
     /// The next event; at the stream's end [`Kind::End`], again and again.
     #[inline(always)]
     pub(crate) fn next(&mut self, stream: &Stream) -> Result<Event, StreamError> {
-        // Not by `Option`: an event is to stay in registers.
-        let mut event = Event::note(0, Kind::End);
-        if self.decoder.next(&self.block, &mut event) {
-            return Ok(event);
-        }
-        self.next_of_next_block(stream)
+        let event = self.decoder.next(&self.block);
+        if event.kind == Kind::End { self.next_of_next_block(stream) } else { Ok(event) }
     }
 
     #[cold]
     #[inline(never)]
     fn next_of_next_block(&mut self, stream: &Stream) -> Result<Event, StreamError> {
-        let mut event = Event::note(stream.instructions(), Kind::End);
-        while self.read_block(stream)? && !self.decoder.next(&self.block, &mut event) {}
-        Ok(event)
+        while self.read_block(stream)? {
+            let event = self.decoder.next(&self.block);
+            if event.kind != Kind::End {
+                return Ok(event);
+            }
+        }
+        Ok(Event::note(stream.instructions(), Kind::End))
     }
 
     /// What the last event of [`Kind::Sums`] said.

@@ -279,14 +279,15 @@ impl Decoder {
         self.sums
     }
 
-    /// Reads the next event of `block`, of which the last [`PADDING`] bytes are no events, into `event`; `false`, and
-    /// nothing is read, at its end. The block's checksum was verified, so what is in it was written by
-    /// [`Encoder::append`].
+    /// Reads the next event of `block`, of which the last [`PADDING`] bytes are no events; at its end one of [`Kind::End`].
+    /// The block's checksum was verified, so what is in it was written by [`Encoder::append`].
+    // Answers by value and takes no part of it by address, so that an event stays in registers: written to memory and
+    // read again it would cost more than all the rest.
     #[inline(always)]
-    pub(crate) fn next(&mut self, block: &[u8], event: &mut Event) -> bool {
+    pub(crate) fn next(&mut self, block: &[u8]) -> Event {
         let mut at = self.at;
         if at + PADDING >= block.len() {
-            return false;
+            return Event::note(self.context.position, Kind::End);
         }
         let head = block[at];
         let code = head & 7;
@@ -298,7 +299,8 @@ impl Decoder {
             self.context.position += u64::from(word & 0xff_ffff);
             at += 4;
         }
-        event.position = self.context.position;
+        let position = self.context.position;
+        let mut number = 0;
         if !matches!(code, 2 | 3 | NOTE) {
             let bytes = u32::from(head >> 5 & 3) + 1;
             let zigzag = self::word(block, at) & (u32::MAX >> (32 - 8 * bytes));
@@ -306,9 +308,9 @@ impl Decoder {
             let base = &mut self.context.lines[usize::from(code)];
             let delta = (zigzag >> 1) as i32 ^ -((zigzag & 1) as i32);
             *base = base.wrapping_add_signed(delta.into());
-            event.number = *base;
+            number = *base;
         }
-        event.ancestors = 0;
+        let mut ancestors = 0;
         for nth in 0..u32::from(head >> 3 & 3) {
             let mut back = u64::from(block[at]);
             at += 1;
@@ -316,26 +318,31 @@ impl Decoder {
                 back = u64::from(self::word(block, at) & 0xffff);
                 at += 2;
             }
-            event.ancestors |= back << (16 * nth);
+            ancestors |= back << (16 * nth);
+        }
+        let (mut kind, mut touch) = (Kind::of(code), Touch::default());
+        if code == 4 {
+            touch = Touch(block[at]);
+            at += 1;
         }
         self.at = at;
-        event.kind = Kind::of(code);
-        match code {
-            4 => event.touch = Touch(self.byte(block)),
-            NOTE => self.note(block, event),
-            _ => {}
+        if code == NOTE {
+            (kind, number) = self.note(block);
         }
-        true
+        Event { position, number, ancestors, kind, touch }
     }
 
     #[cold]
-    fn note(&mut self, block: &[u8], event: &mut Event) {
-        event.kind = Kind::of(self.byte(block));
-        match event.kind {
+    #[inline(never)]
+    fn note(&mut self, block: &[u8]) -> (Kind, u64) {
+        let kind = Kind::of(self.byte(block));
+        let mut number = 0;
+        match kind {
             Kind::Sums => self.sums = Sums::from_array(std::array::from_fn(|_| self.number(block))),
-            Kind::Checkpoint | Kind::Phase => event.number = self.number(block),
+            Kind::Checkpoint | Kind::Phase => number = self.number(block),
             _ => {}
         }
+        (kind, number)
     }
 
     fn byte(&mut self, block: &[u8]) -> u8 {
@@ -402,12 +409,11 @@ mod tests {
             block.extend([0; PADDING]);
             let mut decoder = Decoder::new(0);
             for (written, sums) in written {
-                let mut read = Event::note(0, Kind::End);
-                prop_assert!(decoder.next(&block, &mut read));
+                let read = decoder.next(&block);
                 prop_assert_eq!(read, written);
                 prop_assert!(read.kind != Kind::Sums || decoder.sums() == sums);
             }
-            prop_assert!(!decoder.next(&block, &mut Event::note(0, Kind::End)));
+            prop_assert_eq!(decoder.next(&block).kind, Kind::End);
         }
     }
 
