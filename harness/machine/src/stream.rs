@@ -1,6 +1,24 @@
 //! Recorded streams of one vCPU's references to the LLC, with what their timing depends on: the file format, its
 //! recorder and its reader. Playing them on a machine is [`crate::replay`]'s business; how a stream is made complete
 //! by guests and kept is the harness's.
+//!
+//! **Problem.** What a guest asks of the LLC does not depend on its neighbours; how long that takes does. To try many
+//! placements without running the guest again, keep the first without the second. **Idea.** A sequence of events at
+//! positions in the instruction stream, each with the earlier events that its address waits for; no times at all.
+//!
+//! ```text
+//! access misses the L1   -> a reference if the L2 has not got it; else a private access, if it may cost time
+//! its address waits for  -> the names that its registers carry (`ancestry`), the youngest three
+//! a dirty line leaves    -> written out
+//! the prefetcher asks    -> prefetch, with the access before it
+//! now and then           -> sums of what references do not tell; a checkpoint, after which first accesses to lines that
+//!                           the private caches have are told again, for replays in which these caches are cold
+//! ```
+//!
+//! Events are held back for [`LONGEST_WINDOW`] instructions: whether a private access matters may depend on what follows
+//! it. Properties, each with a test: what was written is read; any changed or missing byte is noticed when a file is
+//! opened; a run that is recorded counts as one that is not; played on the machine it was recorded on, a stream takes the
+//! cycles it took. The format and what is approximated are in docs/reference-streams.md.
 
 mod ancestry;
 mod event;

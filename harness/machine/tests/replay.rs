@@ -202,3 +202,15 @@ fn guests_share_a_cpu_by_time_slices_as_they_did() {
     }
     assert_agree(&outcomes, 0.02, 0.05);
 }
+
+#[test]
+fn a_run_that_is_recorded_counts_as_one_that_is_not() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("guest.stream");
+    for machine in [small(), with_everything()] {
+        let plan = stay(&[0, 1], 2);
+        let guests = [changing(), stream()];
+        let recorded = emulate(&machine, &guests, &plan, Some(&path));
+        assert_eq!(recorded, emulate(&machine, &guests, &plan, None));
+    }
+}
