@@ -14,7 +14,7 @@ NEEDS_GUESTS := qemu-system-x86_64=qemu-system-x86 mke2fs=e2fsprogs
 NEEDS_CONFORMANCE := qemu-x86_64=qemu-user valgrind=valgrind
 
 .DEFAULT_GOAL := help
-.PHONY: help build guest lint test quickstart nightly bench cargo
+.PHONY: help build guest lint test quickstart survey nightly bench cargo
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 14
@@ -50,6 +50,13 @@ quickstart: build guest ## the whole loop on real guests: image, solo runs, trai
 	@scripts/require $(NEEDS_GUESTS)
 	$(PHASECAST) image build
 	$(PHASECAST) experiment run harness/experiments/quickstart.toml
+
+# Into results/, which is committed: nothing in it is edited.
+survey: build guest ## measure the test bed itself: every program alone, every pair, what results depend on (an hour)
+	@scripts/require $(NEEDS_GUESTS)
+	$(PHASECAST) survey solo
+	$(PHASECAST) survey pairs
+	$(PHASECAST) survey sensitivity
 
 bench: cargo ## time the decision path
 	$(CARGO) bench -p predictor

@@ -98,6 +98,8 @@ struct SoloArgs {
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
+  phasecast survey pairs
+      all pairs on the replayed host; the first time streams are recorded, some minutes more
   phasecast survey pairs --host emulated --pairs 12
       twelve pairs drawn by the seed, on real guests
   phasecast survey pairs --program bzip2 --program chase-768k --program stream-8m --quanta 40
@@ -109,17 +111,17 @@ struct PairsArgs {
     /// Run only so many of the pairs, drawn by the seed
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pairs: Option<u32>,
-    /// Run so many of the pairs under two more seeds
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    reseed: usize,
-    /// Run so many of the pairs on the emulated host as well
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    check: usize,
+    /// Run so many of the pairs under two more seeds [default: 12 on the replayed host, else none]
+    #[arg(long, value_name = "N")]
+    reseed: Option<usize>,
+    /// Run so many of the pairs on the emulated host as well [default: 6 on the replayed host, else none]
+    #[arg(long, value_name = "N")]
+    check: Option<usize>,
     /// Length of each run in quanta
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..))]
     quanta: u64,
     /// Where the guests run
-    #[arg(long, value_enum, default_value_t = BedKind::Emulated)]
+    #[arg(long, value_enum, default_value_t = BedKind::Replayed)]
     host: BedKind,
     #[command(flatten)]
     common: Common,
@@ -128,7 +130,9 @@ struct PairsArgs {
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   phasecast survey sensitivity
-      six pairs on seven machines, on real guests
+      six pairs on seven machines, on real guests and replayed
+  phasecast survey sensitivity --host emulated
+      on real guests only
   phasecast survey sensitivity --pair bzip2+stream-8m --quanta 30
       one pair of one's own")]
 struct SensitivityArgs {
@@ -139,7 +143,7 @@ struct SensitivityArgs {
     #[arg(long, value_name = "N", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..))]
     quanta: u64,
     /// Where the guests run; given twice, the second host is compared with the first
-    #[arg(long, value_enum, default_values_t = [BedKind::Emulated])]
+    #[arg(long, value_enum, default_values_t = [BedKind::Emulated, BedKind::Replayed])]
     host: Vec<BedKind>,
     #[command(flatten)]
     common: Common,
@@ -208,6 +212,7 @@ fn run_solo(args: &SoloArgs, interrupt: &Interrupt) -> anyhow::Result<()> {
 }
 
 fn run_pairs(args: &PairsArgs, interrupt: &Interrupt) -> anyhow::Result<()> {
+    let replayed = args.host == BedKind::Replayed;
     let request = pairs::Request {
         host: args.host,
         machine: args.common.machine()?,
@@ -216,8 +221,8 @@ fn run_pairs(args: &PairsArgs, interrupt: &Interrupt) -> anyhow::Result<()> {
         seed: args.common.seed,
         programs: args.programs.clone(),
         pairs: args.pairs.map(|pairs| pairs as usize),
-        reseeded: args.reseed,
-        checked: args.check,
+        reseeded: args.reseed.unwrap_or(if replayed { 12 } else { 0 }),
+        checked: args.check.unwrap_or(if replayed { 6 } else { 0 }),
     };
     let outcome = args.common.surrounded(interrupt, |around| pairs::run(&request, around))?;
     if args.common.json {
