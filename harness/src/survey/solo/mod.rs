@@ -1,7 +1,7 @@
 //! Every program of the catalogue alone on the machine: what it asks of each level of the hierarchy, and which phases it has.
 //!
 //! Each program and input runs in the machine's first LLC domain from its saved state, with one seed; the first input of every
-//! fourth program also runs under two more, which are other placements of its pages in the LLC. Phases are those that training
+//! eighth program also runs under two more, which are other placements of its pages in the LLC. Phases are those that training
 //! finds in that run alone. What the numbers mean is [`report`]'s business.
 
 mod figures;
@@ -31,7 +31,7 @@ use crate::workers::at_once;
 const MORE_SEEDS: u64 = 2;
 
 /// Every so many programs of the catalogue, one runs under several seeds.
-const SEVERAL_SEEDS_EVERY: usize = 4;
+const SEVERAL_SEEDS_EVERY: usize = 8;
 
 /// What to survey.
 #[derive(Debug, Clone, PartialEq)]

@@ -48,7 +48,7 @@ fn summary(solo: &Solo) -> String {
              nothing varies. As marked: share of quanta whose phase is the one that the program marks.\n\n";
     text += &phases(solo).markdown();
     text += "\n![Phases over time](phases.svg)\n\n## Placements of pages\n\n";
-    text += "A seed decides where a guest's pages lie in the LLC. First inputs of every fourth program of the catalogue, under several:\n\n";
+    text += "A seed decides where a guest's pages lie in the LLC. First inputs of every eighth program of the catalogue, under several:\n\n";
     text + &spread(solo).markdown()
 }
 
