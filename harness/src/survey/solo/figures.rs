@@ -3,7 +3,7 @@
 use super::report::main_runs;
 use super::statistics::Figures;
 use super::{Finding, Solo};
-use crate::report::figures::canvas::{Anchor, Canvas, DrawError, Drawn, Lettering, draw as on_sheet, width_of};
+use crate::report::figures::canvas::{Anchor, Canvas, DrawError, Drawn, Lettering, Place, draw as on_sheet, width_of};
 use crate::report::figures::palette;
 use crate::report::figures::scale::{Axis, RatioAxis, short};
 
@@ -24,14 +24,17 @@ const LEAST: f64 = 0.01;
 pub(super) fn hierarchy(solo: &Solo) -> Result<String, DrawError> {
     const HEIGHT: i32 = 760;
     const PLOT: (i32, i32, i32, i32) = (90, WIDTH - 40, 70, HEIGHT - 70);
-    let places: Vec<(f64, f64, &Finding)> = main_runs(solo).filter_map(|finding| place(finding, solo)).collect();
+    let places: Vec<(f64, f64, &Finding)> = first_inputs(solo).filter_map(|finding| place(finding, solo)).collect();
     let (left, right, top, bottom) = PLOT;
     let across = RatioAxis::around(places.iter().map(|(references, _, _)| *references), (left, right));
     let up = RatioAxis::around(places.iter().map(|(_, misses, _)| *misses), (bottom, top));
     on_sheet((WIDTH as u32, HEIGHT as u32), |canvas| {
-        let title = format!("What each program asks of the LLC of {}, and what of it misses", solo.machine.name);
+        let title = format!(
+            "What each program, on its first input, asks of the LLC of {}, and what of it misses",
+            solo.machine.name
+        );
         canvas.text(&title, (left, 26), Anchor::Left, TITLE)?;
-        legend(canvas, left)?;
+        legend(canvas)?;
         for tick in across.ticks(12) {
             let x = across.pixel(tick);
             canvas.line(vec![(x, top), (x, bottom)], palette::GRID, 1)?;
@@ -42,29 +45,43 @@ pub(super) fn hierarchy(solo: &Solo) -> Result<String, DrawError> {
             canvas.line(vec![(left, y), (right, y)], palette::GRID, 1)?;
             canvas.text(&short(tick), (left - 8, y), Anchor::Right, TICK)?;
         }
-        let mut taken: Vec<(i32, i32, i32)> = Vec::new();
         for (references, misses, finding) in &places {
-            let (x, y) = (across.pixel(*references), up.pixel(*misses));
-            canvas.dot((x, y), 4, family_colour(&finding.family))?;
-            let name = name_of(finding);
-            let width = width_of(&name, TICK);
-            let (x, anchor) = if x + width + 12 > right { (x - 9, Anchor::Right) } else { (x + 9, Anchor::Left) };
-            let begin = if matches!(anchor, Anchor::Right) { x - width } else { x };
-            // A name that would cover another moves down a line at a time.
-            let clashes = |y: i32, taken: &[(i32, i32, i32)]| {
-                taken.iter().any(|(b, e, at)| (y - at).abs() < 11 && begin < *e && begin + width > *b)
-            };
-            let line = (0..8).map(|line| y + 11 * line).find(|line| !clashes(*line, &taken)).unwrap_or(y);
-            taken.push((begin, begin + width, line));
-            canvas.text(&name, (x, line), anchor, TICK)?;
+            canvas.dot((across.pixel(*references), up.pixel(*misses)), 4, family_colour(&finding.family))?;
         }
+        let dots: Vec<Place> =
+            places.iter().map(|(across_at, up_at, _)| (across.pixel(*across_at), up.pixel(*up_at))).collect();
+        let names: Vec<&str> = places.iter().map(|(_, _, finding)| finding.program.as_str()).collect();
+        name_dots(canvas, &dots, &names, right)?;
         let label = format!("LLC references (L2 misses) per thousand instructions; less than {LEAST} drawn as {LEAST}");
         canvas.text(&label, ((left + right) / 2, HEIGHT - 26), Anchor::Middle, SOFT)?;
         canvas.text("LLC misses per thousand instructions", (left, 54), Anchor::Left, SOFT)
     })
 }
 
-fn legend(canvas: &Canvas<'_>, _left: i32) -> Drawn {
+/// Writes a name beside each dot, a few lines higher or lower where it would cover another name or dot, and then joined to
+/// its dot by a faint line; to the left of a dot that is too near to `right`.
+fn name_dots(canvas: &Canvas<'_>, dots: &[Place], names: &[&str], right: i32) -> Drawn {
+    const LINE: i32 = 12;
+    const SHIFTS: [i32; 13] = [0, 1, -1, 2, -2, 3, -3, 4, -4, 5, -5, 6, -6];
+    let mut taken: Vec<(i32, i32, i32)> = dots.iter().map(|(x, y)| (x - 5, x + 5, *y)).collect();
+    for ((x, y), name) in dots.iter().zip(names) {
+        let width = width_of(name, TICK);
+        let (at, anchor, begin) =
+            if x + width + 12 > right { (x - 9, Anchor::Right, x - 9 - width) } else { (x + 9, Anchor::Left, x + 9) };
+        let free = |line: i32| {
+            taken.iter().all(|(from, to, row)| (line - row).abs() >= LINE - 1 || begin >= *to || begin + width <= *from)
+        };
+        let line = SHIFTS.iter().map(|shift| y + LINE * shift).find(|line| free(*line)).unwrap_or(*y);
+        if line != *y {
+            canvas.line(vec![(*x, *y), (at, line)], palette::FAINT, 1)?;
+        }
+        taken.push((begin, begin + width, line));
+        canvas.text(name, (at, line), anchor, TICK)?;
+    }
+    Ok(())
+}
+
+fn legend(canvas: &Canvas<'_>) -> Drawn {
     let mut x = 700;
     for family in ["kernel", "phased", "real"] {
         canvas.dot((x, 54), 5, family_colour(family))?;
@@ -72,6 +89,12 @@ fn legend(canvas: &Canvas<'_>, _left: i32) -> Drawn {
         x += 30 + width_of(family, SOFT);
     }
     Ok(())
+}
+
+/// The runs of each program's first input.
+fn first_inputs(solo: &Solo) -> impl Iterator<Item = &Finding> {
+    let mut before: Option<&str> = None;
+    main_runs(solo).filter(move |finding| before.replace(&finding.program) != Some(finding.program.as_str()))
 }
 
 fn place<'a>(finding: &'a Finding, solo: &Solo) -> Option<(f64, f64, &'a Finding)> {
