@@ -4,8 +4,13 @@
 use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
-use harness::survey;
+use harness::experiment::Surroundings;
+use harness::experiment::progress::Progress;
+use harness::interrupt::Interrupt;
+use harness::survey::{self, SurveyError, solo};
+use harness::testbed::BedKind;
 use harness::trace::Trace;
+use machine::spec::Machine;
 use serde_json::Value;
 
 fn phasecast(arguments: &[&str]) -> std::process::Output {
@@ -79,6 +84,36 @@ fn a_survey_of_which_a_part_is_there_does_only_what_is_missing() {
     let findings: Value = serde_json::from_str(&read(&resumed.join(survey::FINDINGS))).expect("JSON");
     assert_eq!(findings["findings"]["findings"][0]["completed_runs"], Value::from(4711), "the kept one was kept");
     assert!(!partial.exists());
+}
+
+#[test]
+fn an_interrupted_survey_says_where_it_goes_on() {
+    let out = results();
+    let (interrupt, progress) = (Interrupt::default(), Progress::silent());
+    let around = Surroundings {
+        results: out.path(),
+        cache: None,
+        qemu: None,
+        command: &[],
+        interrupt: &interrupt,
+        progress: &progress,
+    };
+    let request = solo::Request {
+        host: BedKind::Simulated,
+        machine: Machine::preset("small-2x2").expect("it comes with the program"),
+        quantum_cycles: 10_000_000,
+        quanta: 30,
+        seed: 1,
+        programs: vec!["bzip2".to_owned()],
+    };
+    interrupt.request();
+    let error = solo::run(&request, &around).expect_err("it was asked to stop");
+    let SurveyError::Interrupted { folder, .. } = &error else { panic!("{error}") };
+    assert!(folder.is_dir() && error.to_string().contains("the same command goes on in"), "{error}");
+    let again = Interrupt::default();
+    let outcome = solo::run(&request, &Surroundings { interrupt: &again, ..around }).expect("nobody stops it");
+    assert!(!folder.exists(), "it went on there");
+    assert_eq!(std::fs::read_dir(out.path()).expect("readable").count(), 1, "{}", outcome.folder.display());
 }
 
 #[test]

@@ -19,6 +19,7 @@ use tempfile::Builder;
 
 use super::{Collected, FINDINGS, Kept, SurveyError, VERSION, report_again};
 use crate::experiment::Surroundings;
+use crate::interrupt::Interrupted;
 use crate::provenance::{ThisMachine, date_of, revision, time_of};
 use crate::testbed::TestBed;
 use crate::workers::side_by_side;
@@ -159,7 +160,7 @@ impl SurveyFolder {
                     write_whole(&self.partial.join("found"), &format!("{run}.json"), &finding)?;
                     Ok(Some(finding))
                 }
-                Err(error) if error.is_interruption() => Err(error),
+                Err(error) if error.is_interruption() => Err(self.interrupted(Interrupted)),
                 Err(error) => {
                     around.progress.note(&format!("{label}: {}", whole(&error)));
                     let mut failures = failures.lock().expect("no holder panics");
@@ -177,7 +178,7 @@ impl SurveyFolder {
         if failures.is_empty() { Ok(found.into_iter().flatten().collect()) } else { Err(self.failed(runs, failures)) }
     }
 
-    fn interrupted(&self, source: crate::interrupt::Interrupted) -> SurveyError {
+    fn interrupted(&self, source: Interrupted) -> SurveyError {
         SurveyError::Interrupted { folder: self.partial.clone(), source }
     }
 
@@ -337,5 +338,40 @@ impl<'a> Manifest<'a> {
             qemu: bed.qemu().map(|program| format!("QEMU emulator version {}", program.version())),
             guest_kernel: image.map(|image| image.manifest.kernel_release.as_str()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folders_number_is_no_part_of_its_name() {
+        assert_eq!(base_of("2026-01-31-replayed-survey-pairs-partial"), "2026-01-31-replayed-survey-pairs");
+        assert_eq!(base_of("2026-01-31-replayed-survey-pairs-12-partial"), "2026-01-31-replayed-survey-pairs");
+    }
+
+    #[test]
+    fn a_folder_at_which_somebody_is_at_work_is_not_gone_on_in() {
+        let results = tempfile::tempdir().expect("a temporary folder");
+        let plan = Plan {
+            survey: "solo".to_owned(),
+            host: "simulated".to_owned(),
+            machine: String::new(),
+            quantum_cycles: 1,
+            quanta: 1,
+            seed: 1,
+            runs: Vec::new(),
+            image_digest: None,
+            revision: None,
+            version: "0".to_owned(),
+        };
+        let (first, lock) = create(results.path(), &plan).expect("created");
+        assert!(find(results.path(), &plan).expect("readable").is_none());
+        drop(lock);
+        let other = Plan { quanta: 2, ..plan.clone() };
+        assert!(find(results.path(), &other).expect("readable").is_none());
+        let (found, _lock) = find(results.path(), &plan).expect("readable").expect("it is free now");
+        assert_eq!(found, first);
     }
 }
