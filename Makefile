@@ -57,6 +57,7 @@ survey: build guest ## measure the test bed itself: every program alone, every p
 	$(PHASECAST) survey solo
 	$(PHASECAST) survey pairs
 	$(PHASECAST) survey sensitivity
+	$(PHASECAST) survey replay
 
 bench: cargo ## time the decision path
 	$(CARGO) bench -p predictor

@@ -118,7 +118,7 @@ struct PairsArgs {
     #[arg(long, value_name = "N")]
     check: Option<usize>,
     /// Length of each run in quanta
-    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 40, value_parser = clap::value_parser!(u64).range(1..))]
     quanta: u64,
     /// Where the guests run
     #[arg(long, value_enum, default_value_t = BedKind::Replayed)]
@@ -140,7 +140,7 @@ struct SensitivityArgs {
     #[arg(long = "pair", value_name = "ONE+OTHER")]
     pairs: Vec<String>,
     /// Length of each run in quanta
-    #[arg(long, value_name = "N", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 40, value_parser = clap::value_parser!(u64).range(1..))]
     quanta: u64,
     /// Where the guests run; given twice, the second host is compared with the first
     #[arg(long, value_enum, default_values_t = [BedKind::Emulated, BedKind::Replayed])]
