@@ -67,16 +67,16 @@ pub enum Outcome {
 #[inline]
 pub fn access(set: &mut [u64], line: Line, direction: Direction) -> Outcome {
     let wanted = line.word();
-    // One pass: every word moves back by one until the wanted one, or the last, has left its place.
+    // One pass: every word moves back by one until the wanted one, or the last, has left its place. Four at a time, so
+    // that less is spent on counting.
     let mut carried = wanted | direction.flag();
-    let mut found = false;
-    for word in &mut *set {
+    let mut step = |word: &mut u64| {
         std::mem::swap(word, &mut carried);
-        if carried & !DIRTY == wanted {
-            found = true;
-            break;
-        }
-    }
+        carried & !DIRTY == wanted
+    };
+    let (fours, rest) = set.as_chunks_mut::<4>();
+    let mut fours = fours.iter_mut();
+    let found = fours.any(|[a, b, c, d]| step(a) || step(b) || step(c) || step(d)) || rest.iter_mut().any(step);
     if found {
         set[0] |= carried & DIRTY;
         return Outcome::Hit;

@@ -208,25 +208,34 @@ impl Pipeline {
         }
     }
 
-    /// Lets a core that is at `from` go on to `to`, or, if its clock comes to `deadline_ticks` before that, to the first
-    /// place where it has; answers where it is.
-    #[inline]
-    pub fn run_to(&mut self, from: u64, to: u64, deadline_ticks: u64) -> u64 {
+    /// Lets a core that is at `from` go on to `to`. If its clock comes to `deadline_ticks` before that or there, answers the
+    /// first place where it has.
+    #[inline(always)]
+    pub fn run_to(&mut self, from: u64, to: u64, deadline_ticks: u64) -> Option<u64> {
+        if self.window_full_at <= to {
+            return self.run_through_stalls(from, to, deadline_ticks);
+        }
+        if self.clock(to) >= deadline_ticks { Some(self.first_place_at(deadline_ticks).max(from)) } else { None }
+    }
+
+    #[inline(never)]
+    fn run_through_stalls(&mut self, from: u64, to: u64, deadline_ticks: u64) -> Option<u64> {
         while self.window_full_at <= to {
             let full = self.window_full_at.max(from);
             if self.clock(full) >= deadline_ticks {
-                return self.first_place_at(deadline_ticks).max(from);
+                return Some(self.first_place_at(deadline_ticks).max(from));
             }
             self.stall_on_oldest();
             if self.clock(full) >= deadline_ticks {
-                return full;
+                return Some(full);
             }
         }
-        if self.clock(to) >= deadline_ticks { self.first_place_at(deadline_ticks).max(from) } else { to }
+        if self.clock(to) >= deadline_ticks { Some(self.first_place_at(deadline_ticks).max(from)) } else { None }
     }
 
     /// The first position at which the clock is at `ticks` or past it, if nothing stalls.
     #[cold]
+    #[inline(never)]
     fn first_place_at(&self, ticks: u64) -> u64 {
         ticks.saturating_sub(self.stall_ticks + self.offset_ticks).div_ceil(self.ticks_per_instruction)
     }
@@ -252,7 +261,7 @@ impl Pipeline {
     }
 
     /// As [`Pipeline::load`], for a caller who says when the address is known and whom nobody waits for here.
-    #[inline]
+    #[inline(always)]
     pub fn load_known(&mut self, position: u64, known_ticks: u64, service: Service) -> Flight {
         self.retire(position);
         let flight = self.issue(self.clock(position).max(known_ticks), service);
@@ -274,7 +283,7 @@ impl Pipeline {
     }
 
     /// As [`Pipeline::store`], for a caller who says when the address is known.
-    #[inline]
+    #[inline(always)]
     pub fn store_known(&mut self, position: u64, known_ticks: u64, service: Service) -> Flight {
         self.retire(position);
         let now = self.clock(position);

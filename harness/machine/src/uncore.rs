@@ -80,7 +80,7 @@ impl Uncore {
     }
 
     /// A load or store asks for a line that no private cache has; `llc` are the tags of the domain's LLC.
-    #[inline]
+    #[inline(always)]
     pub fn reference(&mut self, line: Line, llc: &mut [u64]) -> Service {
         self.counts.llc_references += 1;
         match self.llc.access(llc, line, Direction::Read) {

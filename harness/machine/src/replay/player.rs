@@ -99,11 +99,11 @@ impl Player {
         let end_ticks = turn.epoch_end_cycles * TICKS_PER_CYCLE;
         let mut event = self.upcoming;
         loop {
-            self.position = self.pipeline.run_to(self.position, event.position, end_ticks);
-            if self.pipeline.clock(self.position) >= end_ticks {
-                self.upcoming = event;
+            if let Some(position) = self.pipeline.run_to(self.position, event.position, end_ticks) {
+                (self.position, self.upcoming) = (position, event);
                 return Ok(TurnEnd::OfEpoch);
             }
+            self.position = event.position;
             match event.kind {
                 Kind::Load => self.reference(&event, Direction::Read, llc),
                 Kind::Store => self.reference(&event, Direction::Write, llc),
