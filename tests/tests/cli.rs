@@ -47,10 +47,34 @@ fn files(folder: &Path) -> Vec<String> {
 }
 
 #[test]
+fn the_catalogue_is_told_to_people_and_to_programs() {
+    let folder = folder_with(MIX);
+    let list = text(&phasecast(folder.path(), &["catalogue", "list", "--family", "real"]).stdout);
+    assert!(list.lines().any(|line| line.starts_with("bzip2 ") && line.contains("ref, new")), "{list}");
+    assert!(!list.contains("chase"), "{list}");
+    let show = phasecast(folder.path(), &["catalogue", "show", "sqlite3", "--json"]);
+    let shown: serde_json::Value = serde_json::from_slice(&show.stdout).expect("JSON");
+    assert_eq!(shown["inputs"][0]["argv"][0], "/usr/bin/sqlite3");
+    assert_eq!(shown["inputs"][0]["files"][0]["path"], "/data/orders.sql");
+    let output = phasecast(folder.path(), &["catalogue", "show", "sqlite"]);
+    assert_eq!(output.status.code(), Some(2));
+    let said = text(&output.stderr);
+    assert_eq!(said.trim_end(), "phasecast: no program is called \"sqlite\"; did you mean \"sqlite3\"?");
+}
+
+#[test]
 fn every_command_explains_itself_with_examples() {
     let folder = folder_with(MIX);
-    let commands: [&[&str]; 6] =
-        [&["doctor"], &["image", "build"], &["image", "show"], &["record"], &["train"], &["experiment", "run"]];
+    let commands: [&[&str]; 8] = [
+        &["doctor"],
+        &["catalogue", "list"],
+        &["catalogue", "show"],
+        &["image", "build"],
+        &["image", "show"],
+        &["record"],
+        &["train"],
+        &["experiment", "run"],
+    ];
     for command in commands {
         let output = phasecast(folder.path(), &[command, &["--help"]].concat());
         assert!(output.status.success(), "{command:?}: {}", text(&output.stderr));

@@ -2,6 +2,7 @@
 //!
 //! 0 done, 1 failed, 2 the input cannot be used, 130 interrupted.
 
+pub mod catalogue;
 pub mod doctor;
 pub mod experiment;
 pub mod image;
@@ -33,6 +34,8 @@ struct Arguments {
 enum Command {
     /// Say what this machine can do, and why not.
     Doctor(doctor::Args),
+    /// Say which programs there are, what they press and what they read.
+    Catalogue(catalogue::Args),
     /// Build the guest image, or show what is in it.
     Image(image::Args),
     /// Install a second QEMU, or list those that can be used.
@@ -59,6 +62,7 @@ pub fn main() -> ExitCode {
         let interrupt = &interrupt;
         match &arguments.command {
             Command::Doctor(args) => doctor::run(args, interrupt),
+            Command::Catalogue(args) => catalogue::run(args, interrupt),
             Command::Image(args) => image::run(args, interrupt),
             Command::Qemu(args) => qemu::run(args, interrupt),
             Command::Machine(args) => machine::run(args, interrupt),

@@ -17,13 +17,13 @@ mod sql;
 mod state_machines;
 mod video;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// The version of all generators together; it is part of an image's digest. Raise it when any output changes.
 pub const GENERATORS_VERSION: u32 = 2;
 
 /// What makes a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Generator {
     /// Prose, logs, tables and binary records in turn, for compressors.
@@ -76,7 +76,7 @@ pub enum Generator {
 }
 
 /// A program for one of the interpreters; it is the same in every release with the same [`GENERATORS_VERSION`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Script {
     /// Perl that reports on a log.
