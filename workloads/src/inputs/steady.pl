@@ -1,10 +1,11 @@
-# Runs a program and passes its output on without what differs between equal runs: times and speeds.
+# Runs a program and passes its output on without what differs between equal runs: times and speeds, and what a chess
+# engine only says once it has thought for some seconds.
 use strict;
 use warnings;
 
 open my $output, '-|', @ARGV or die "failed to start $ARGV[0]: $!\n";
 while (my $line = <$output>) {
-    next if $line =~ /time used|memory used/i;
+    next if $line =~ / (?:currmove|lowerbound|upperbound) /;
     $line =~ s/ (?:nps|time) \d+//g;
     print $line;
 }
