@@ -1,4 +1,4 @@
-//! `phasecast image`: builds and inspects the guest image.
+//! `phasecast image`: builds and inspects the guest image, and removes old ones.
 
 use std::path::PathBuf;
 
@@ -6,7 +6,7 @@ use indicatif::ProgressBar;
 use serde_json::json;
 
 use crate::cli::print;
-use crate::image::{Cache, Image};
+use crate::image::{Cache, Fate, Image, Pruned};
 use crate::interrupt::Interrupt;
 
 /// Arguments of `phasecast image`.
@@ -28,6 +28,23 @@ enum Command {
         /// Ask the mirror for the current versions of Debian's packages.
         #[arg(long)]
         refresh: bool,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Remove the images of other builds, unless somebody is using them.
+    #[command(after_help = "Examples:
+  phasecast image prune --dry-run
+      what would be removed
+  phasecast image prune
+      all but this build's; streams that were recorded from them go with `phasecast stream prune`
+  phasecast image prune --all")]
+    Prune {
+        /// This build's too.
+        #[arg(long)]
+        all: bool,
+        /// Only say what would be removed.
+        #[arg(long)]
+        dry_run: bool,
         #[command(flatten)]
         common: Common,
     },
@@ -68,6 +85,7 @@ impl Common {
 pub fn run(args: &Args, interrupt: &Interrupt) -> anyhow::Result<()> {
     match &args.command {
         Command::Build { refresh, common } => build(common, *refresh, interrupt),
+        Command::Prune { all, dry_run, common } => prune(common, *all, *dry_run),
         Command::Show { common } => show(common),
     }
 }
@@ -86,6 +104,29 @@ fn build(common: &Common, refresh: bool, interrupt: &Interrupt) -> anyhow::Resul
     bar.finish_and_clear();
     let image = image?;
     if common.json { print_json(&describe(&image)) } else { print(&summary(&image)) }
+}
+
+fn prune(common: &Common, all: bool, dry_run: bool) -> anyhow::Result<()> {
+    let cache = common.open()?;
+    let pruned = cache.prune(all, dry_run)?;
+    let fate = |image: &Pruned| match image.fate {
+        Fate::Removed if dry_run => "would be removed",
+        Fate::Removed => "removed",
+        Fate::Current => "kept: this build's",
+        Fate::InUse => "kept: it is being used",
+    };
+    let freed: u64 = pruned.iter().filter(|image| image.fate == Fate::Removed).map(|image| image.bytes).sum();
+    if common.json {
+        let images = pruned.iter().map(|image| {
+            json!({ "digest": image.digest, "bytes": image.bytes, "removed": image.fate == Fate::Removed, "fate": fate(image) })
+        });
+        let images: Vec<_> = images.collect();
+        return print_json(&json!({ "images": images, "bytes": freed, "dry_run": dry_run }));
+    }
+    let mut lines: Vec<String> =
+        pruned.iter().map(|image| format!("{}  {:>5} MiB  {}", image.digest, image.bytes >> 20, fate(image))).collect();
+    lines.push(format!("{} MiB {}", freed >> 20, if dry_run { "would be freed" } else { "freed" }));
+    print(&lines.join("\n"))
 }
 
 fn show(common: &Common) -> anyhow::Result<()> {

@@ -58,6 +58,14 @@ pub(super) fn ensure(cache: &Cache, interrupt: &Interrupt, progress: &mut Progre
     Image::open(&entry).map_err(|problem| ImageError::step("open the image that was just built", problem))
 }
 
+/// The digest of the image that belongs to this build of the guest's programs; `None` where these are not built, or where no
+/// packages were resolved, and so there is no such image.
+pub(super) fn digest_here(cache: &Cache) -> Option<String> {
+    let programs = GuestPrograms::find().ok()?;
+    let resolution = Resolution::kept(cache.folder())?;
+    Some(Ingredients { resolution, programs, inputs: Catalogue::builtin().files() }.digest())
+}
+
 /// Gives a complete folder its name.
 fn publish(building: tempfile::TempDir, entry: &Path) -> Result<(), ImageError> {
     let failed = |error: std::io::Error| ImageError::step(format!("keep the image {}", entry.display()), error);

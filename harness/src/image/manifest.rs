@@ -15,7 +15,7 @@ pub(super) const ROOTFS: &str = "rootfs.ext4";
 pub(super) const MANIFEST: &str = "manifest.json";
 
 /// The remedy for every broken image.
-const REBUILD: &str = "remove this folder and run: phasecast image build";
+pub(super) const REBUILD: &str = "remove this folder and run: phasecast image build";
 
 /// What is in an image. Written as `manifest.json`, format 1.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

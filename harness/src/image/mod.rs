@@ -14,13 +14,17 @@ mod initramfs;
 mod manifest;
 pub(crate) mod packages;
 mod programs;
+mod prune;
 mod tools;
 mod tree;
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 pub use cache::Cache;
 pub use manifest::{Artefact, Manifest, Package};
+pub use prune::{Fate, Pruned};
 
 use crate::input::InputError;
 use crate::interrupt::{Interrupt, Interrupted};
@@ -38,6 +42,8 @@ pub struct Image {
     pub manifest: Manifest,
     /// Its name: 64 hexadecimal digits.
     pub digest: String,
+    /// Locked, so that nobody removes the image while it is in use.
+    _in_use: Arc<File>,
 }
 
 /// An image could not be built.
@@ -87,6 +93,7 @@ impl Image {
 
     /// Opens one entry of a cache and verifies all of it; a broken one is an error that says what is wrong.
     pub fn open(folder: &Path) -> Result<Self, InputError> {
+        let in_use = prune::in_use(folder)?;
         let manifest = Manifest::read(folder)?;
         manifest.verify(folder)?;
         Ok(Self {
@@ -95,6 +102,7 @@ impl Image {
             rootfs: folder.join(manifest::ROOTFS),
             digest: manifest.digest.clone(),
             manifest,
+            _in_use: Arc::new(in_use),
         })
     }
 }

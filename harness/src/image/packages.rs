@@ -61,19 +61,22 @@ pub(super) struct Resolution {
 impl Resolution {
     /// The remembered resolution, or a new one if there is none for these requests or `refresh` asks for it.
     pub(super) fn of_cache(cache: &Path, progress: &mut Progress<'_>) -> Result<Self, ImageError> {
-        let path = remembered(cache);
-        if let Ok(text) = std::fs::read(&path)
-            && let Ok(resolution) = serde_json::from_slice::<Resolution>(&text)
-            && resolution.requested == requested()
-        {
-            return Ok(resolution);
+        if let Some(kept) = Self::kept(cache) {
+            return Ok(kept);
         }
+        let path = remembered(cache);
         progress("resolve Debian packages");
         let resolution = Apt::in_cache(cache, Sources::OfHost)?.resolve()?;
         let text =
             serde_json::to_vec_pretty(&resolution).map_err(|error| ImageError::step("describe packages", error))?;
         write_whole(&path, &text)?;
         Ok(resolution)
+    }
+
+    /// The remembered resolution, if it is of these requests.
+    pub(super) fn kept(cache: &Path) -> Option<Self> {
+        let resolution: Self = serde_json::from_slice(&std::fs::read(remembered(cache)).ok()?).ok()?;
+        (resolution.requested == requested()).then_some(resolution)
     }
 
     /// Forgets the remembered resolution.
