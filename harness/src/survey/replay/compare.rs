@@ -15,15 +15,16 @@ use serde::{Deserialize, Serialize};
 use workloads::catalogue::Family;
 
 use super::Beds;
+use super::divided::{Divided, parts_of};
 use crate::control::{self, ControlError, Follower, RunLength};
 use crate::experiment::Surroundings;
 use crate::host::{Host, HostError};
 use crate::journal::{JournalWriter, Turn};
-use crate::mix::Mix;
+use crate::mix::{Mix, MixGuest};
 use crate::survey::SurveyError;
 use crate::testbed::{BedError, TestBed};
 
-/// Running sums of one guest at the end of each quantum, on one host.
+/// Running sums of one guest on one host, at the ends of equal stretches of time.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Sums {
@@ -37,16 +38,21 @@ pub struct Sums {
     pub llc_misses: Vec<u64>,
 }
 
-/// Counts at some amount of work.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Counts {
-    pub(super) cycles: f64,
-    pub(super) llc_references: f64,
-    pub(super) llc_misses: f64,
+/// Counts at some amount of work; between two counts a straight line, so not whole.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Counts {
+    /// Cycles in which the guest ran.
+    pub cycles: f64,
+    /// References to the LLC.
+    pub llc_references: f64,
+    /// References that missed it.
+    pub llc_misses: f64,
 }
 
 impl Sums {
-    fn add(&mut self, sample: &Sample) -> Result<(), HostError> {
+    /// Adds what was counted next.
+    pub(super) fn add(&mut self, sample: &Sample) -> Result<(), HostError> {
         let columns = [
             (&mut self.instructions, Event::Instructions),
             (&mut self.cycles, Event::Cycles),
@@ -63,8 +69,8 @@ impl Sums {
         Ok(())
     }
 
-    /// What was counted when so many instructions had been executed; between the ends of two quanta a straight line.
-    pub(super) fn at(&self, instructions: u64) -> Counts {
+    /// What was counted when so many instructions had been executed.
+    fn at(&self, instructions: u64) -> Counts {
         let after = self.instructions.partition_point(|&sum| sum < instructions).min(self.instructions.len() - 1);
         let before = |column: &[u64]| if after == 0 { 0 } else { column[after - 1] };
         let (from, to) = (before(&self.instructions), self.instructions[after]);
@@ -77,6 +83,17 @@ impl Sums {
             cycles: between(&self.cycles),
             llc_references: between(&self.llc_references),
             llc_misses: between(&self.llc_misses),
+        }
+    }
+
+    /// Every so many of them, so that the last stays.
+    fn every(&self, parts: usize) -> Self {
+        let thinned = |column: &[u64]| column.iter().skip(parts - 1).step_by(parts).copied().collect();
+        Self {
+            instructions: thinned(&self.instructions),
+            cycles: thinned(&self.cycles),
+            llc_references: thinned(&self.llc_references),
+            llc_misses: thinned(&self.llc_misses),
         }
     }
 
@@ -95,7 +112,11 @@ pub struct GuestAgreement {
     pub program: String,
     /// `kernel`, `phased` or `real`.
     pub family: String,
-    /// What was counted on the emulated host.
+    /// Instructions that both hosts executed: the work at which they are compared.
+    pub work: u64,
+    /// Counts at that work, on the emulated host and on the replayed one.
+    pub at_work: [Counts; 2],
+    /// What was counted on the emulated host, quantum by quantum.
     pub emulated: Sums,
     /// What was counted on the replayed host.
     pub replayed: Sums,
@@ -111,14 +132,18 @@ impl GuestAgreement {
         lengths[0] > 0 && lengths.iter().all(|length| *length == lengths[0])
     }
 
-    /// Instructions that both hosts executed: the work at which they are compared.
-    pub(super) fn work(&self) -> u64 {
-        self.emulated.total().min(self.replayed.total())
-    }
-
-    /// Counts of both at equal work, the emulated host's first.
-    pub(super) fn counts(&self) -> [Counts; 2] {
-        [&self.emulated, &self.replayed].map(|sums| sums.at(self.work()))
+    /// Compares sums that are known `parts` times a quantum.
+    fn of(guest: &MixGuest, emulated: &Sums, replayed: &Sums, parts: usize) -> Self {
+        let work = emulated.total().min(replayed.total());
+        Self {
+            name: guest.name.clone(),
+            program: guest.program.clone(),
+            family: family_name(guest.family).to_owned(),
+            work,
+            at_work: [emulated, replayed].map(|sums| sums.at(work)),
+            emulated: emulated.every(parts),
+            replayed: replayed.every(parts),
+        }
     }
 }
 
@@ -163,7 +188,7 @@ impl Job<'_> {
     }
 }
 
-/// What one guest did in all quanta of a run, and what was moved after each.
+/// What each guest did in a run, and what was moved after each quantum.
 struct Seen {
     guests: Vec<Sums>,
     moves: Vec<Vec<Move>>,
@@ -197,14 +222,9 @@ pub(super) fn measure(
         Some(_) => stage.watch(&beds.replayed, &mut policy())?.moves,
         None => emulated.moves.clone(),
     };
-    let both = mix.guests.iter().zip(emulated.guests.into_iter().zip(replayed));
-    let guests = both.map(|(guest, (emulated, replayed))| GuestAgreement {
-        name: guest.name.clone(),
-        program: guest.program.clone(),
-        family: family_name(guest.family).to_owned(),
-        emulated,
-        replayed,
-    });
+    let both = mix.guests.iter().zip(emulated.guests.iter().zip(&replayed));
+    let parts = parts_of(mix) as usize;
+    let guests = both.map(|(guest, (emulated, replayed))| GuestAgreement::of(guest, emulated, replayed, parts));
     Ok(Agreement {
         mix: mix.name.clone(),
         policy: job.policy.name().to_owned(),
@@ -244,46 +264,43 @@ impl Stage<'_> {
 
     /// Runs the mix under a policy and keeps each guest's sums and the moves that were done.
     fn watch(&self, bed: &TestBed, policy: &mut Policy) -> Result<Seen, SurveyError> {
-        let mut seen = Seen { guests: vec![Sums::default(); self.mix.guests.len()], moves: Vec::new() };
-        self.play(bed, policy, &mut |turn| {
-            for sample in &turn.observation.samples {
-                seen.guests[sample.vcpu.guest.0 as usize].add(sample)?;
-            }
+        let mut moves = Vec::new();
+        let guests = self.play(bed, policy, &mut |turn| {
             let done = turn.outcomes.iter().filter(|outcome| outcome.refusal.is_none());
-            seen.moves.push(done.map(|outcome| outcome.requested).collect());
+            moves.push(done.map(|outcome| outcome.requested).collect());
             Ok(())
         })?;
-        Ok(seen)
+        Ok(Seen { guests, moves })
     }
 
-    fn play(&self, bed: &TestBed, policy: &mut Policy, see: &mut Follower<'_>) -> Result<(), SurveyError> {
+    fn play(&self, bed: &TestBed, policy: &mut Policy, see: &mut Follower<'_>) -> Result<Vec<Sums>, SurveyError> {
         let Self { mix, quanta, around, .. } = *self;
         let bar = around.progress.run(&format!("{} {}", self.label, bed.kind().name()), quanta);
-        let mut host = bed
+        let host = bed
             .launch(mix, quanta, Some(self.consoles), around.interrupt, &|line| bar.preparing(line))
             .map_err(|source| self.no_bed(source))?;
+        let mut host = Divided::new(host, mix);
         let run = mix.describe("survey-replay", bed.kind().name(), policy.kind().name(), host.events());
         let journal = JournalWriter::new(std::io::sink(), &run).map_err(|error| self.stopped(error.into()))?;
         let length = RunLength { quanta, quantum: mix.quantum() };
-        let played = control::run(&mut *host, policy, journal, length, around.interrupt, &mut |turn: &Turn| {
+        let played = control::run(&mut host, policy, journal, length, around.interrupt, &mut |turn: &Turn| {
             bar.quantum();
             see(turn)
         });
         played.map_err(|error| self.stopped(error))?;
         bar.done();
-        Ok(())
+        Ok(host.into_sums())
     }
 
     /// Runs the mix with these moves, after these quanta, whatever a policy would think of them.
     fn follow(&self, bed: &TestBed, moves: &[Vec<Move>]) -> Result<Vec<Sums>, SurveyError> {
         let launched = bed.launch(self.mix, self.quanta, Some(self.consoles), self.around.interrupt, &|_| {});
-        let mut host = launched.map_err(|source| self.no_bed(source))?;
-        let mut guests = vec![Sums::default(); self.mix.guests.len()];
+        let mut host = Divided::new(launched.map_err(|source| self.no_bed(source))?, self.mix);
         for (quantum, moves) in (0..).zip(moves) {
-            let passed = repeat(host.as_mut(), self.mix, moves, &mut guests);
+            let passed = repeat(&mut host, self.mix, moves);
             passed.map_err(|cause| self.stopped(ControlError::Host { quantum, cause }))?;
         }
-        Ok(guests)
+        Ok(host.into_sums())
     }
 
     fn no_bed(&self, source: BedError) -> SurveyError {
@@ -296,10 +313,8 @@ impl Stage<'_> {
 }
 
 /// One quantum, and the moves that were done after it elsewhere.
-fn repeat(host: &mut dyn Host, mix: &Mix, moves: &[Move], guests: &mut [Sums]) -> Result<(), HostError> {
-    for sample in &host.advance(mix.quantum())?.samples {
-        guests[sample.vcpu.guest.0 as usize].add(sample)?;
-    }
+fn repeat(host: &mut dyn Host, mix: &Mix, moves: &[Move]) -> Result<(), HostError> {
+    host.advance(mix.quantum())?;
     if moves.is_empty() {
         return Ok(());
     }
@@ -365,13 +380,14 @@ mod tests {
 
     #[test]
     fn guests_are_compared_at_the_work_that_both_did() {
-        let guest = GuestAgreement {
-            name: "a".to_owned(),
-            program: "p".to_owned(),
-            family: "kernel".to_owned(),
-            emulated: sums(&[100], &[1000]),
-            replayed: sums(&[200], &[1000]),
-        };
-        assert_eq!((guest.work(), guest.counts().map(|counts| counts.cycles)), (100, [1000.0, 500.0]));
+        let (emulated, replayed) = (sums(&[100], &[1000]), sums(&[200], &[1000]));
+        let work = emulated.total().min(replayed.total());
+        assert_eq!([&emulated, &replayed].map(|sums| sums.at(work).cycles), [1000.0, 500.0]);
+    }
+
+    #[test]
+    fn of_parts_the_ends_of_quanta_are_kept() {
+        let quanta = sums(&[1, 2, 3, 4, 5, 6], &[10, 20, 30, 40, 50, 60]).every(3);
+        assert_eq!((quanta.instructions, quanta.cycles), (vec![3, 6], vec![30, 60]));
     }
 }

@@ -6,6 +6,7 @@
 //! times, and the CPU time is taken ([`speed`]). [`report`] says what the numbers come to.
 
 mod compare;
+mod divided;
 mod figures;
 mod mixes;
 mod report;
@@ -18,7 +19,7 @@ use predictor::policy::PolicyKind;
 use serde::{Deserialize, Serialize};
 use workloads::catalogue::Catalogue;
 
-pub use compare::{Agreement, Decisions, GuestAgreement, Sums};
+pub use compare::{Agreement, Counts, Decisions, GuestAgreement, Sums};
 pub use speed::{Speed, Timing};
 
 use super::folder::{Plan, SurveyFolder};

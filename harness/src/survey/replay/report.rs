@@ -25,7 +25,7 @@ pub(super) struct Errors {
 }
 
 pub(super) fn errors(guest: &GuestAgreement) -> Errors {
-    let [emulated, replayed] = guest.counts();
+    let [emulated, replayed] = guest.at_work;
     let error = |emulated: f64, replayed: f64| match emulated == replayed {
         true => 0.0,
         false => replayed / emulated - 1.0,
@@ -114,8 +114,8 @@ fn agreement(replay: &Replay) -> Table {
     let right = ["M instructions", "CPI", "LLC misses", "cycles", "LLC misses off", "LLC references off", "within"];
     let mut table = Table::new(left.into_iter().chain(right.map(|head| (head, Align::Right))));
     for (agreement, guest) in every(replay) {
-        let (errors, [emulated, _]) = (errors(guest), guest.counts());
-        let work = guest.work() as f64;
+        let (errors, [emulated, _]) = (errors(guest), guest.at_work);
+        let work = guest.work as f64;
         table.row([
             agreement.mix.clone(),
             agreement.policy.clone(),
@@ -191,7 +191,7 @@ fn agreement_for_programs(replay: &Replay) -> String {
         "llc_misses_error",
     ];
     let row = |(agreement, guest): (&Agreement, &GuestAgreement)| {
-        let (errors, [emulated, replayed]) = (errors(guest), guest.counts());
+        let (errors, [emulated, replayed]) = (errors(guest), guest.at_work);
         let names = [&agreement.mix, &agreement.policy, &guest.name, &guest.program, &guest.family];
         let numbers = [
             emulated.cycles,
@@ -204,7 +204,7 @@ fn agreement_for_programs(replay: &Replay) -> String {
             errors.llc_misses,
         ];
         let mut cells: Vec<String> = names.into_iter().cloned().collect();
-        cells.push(guest.work().to_string());
+        cells.push(guest.work.to_string());
         cells.extend(numbers.map(|number| cell(Some(number))));
         cells
     };
@@ -232,7 +232,7 @@ pub(super) fn as_json(replay: &Replay) -> serde_json::Value {
             "policy": agreement.policy,
             "guest": guest.name,
             "program": guest.program,
-            "instructions": guest.work(),
+            "instructions": guest.work,
             "cycles_error": errors.cycles,
             "llc_misses_error": errors.llc_misses,
             "within": is_within(&errors),
