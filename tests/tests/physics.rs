@@ -87,3 +87,67 @@ fn halving_the_epoch_moves_no_guest_by_more_than_one_percent() {
         }
     }
 }
+
+const PREFETCHER: &str = "[prefetcher]\nstreams = 32\ndegree = 2\ndistance = 20\n\n[llc]";
+/// Four times the LLC: every access of a chase in it misses, and every line of a stream.
+const LARGE_CHASE: &str = "chase --size 4MiB --instructions 900G";
+/// Quanta until that has been set up.
+const LARGE_WARM_UP: usize = 14;
+
+#[test]
+fn a_prefetcher_helps_a_stream_and_leaves_a_chase_alone() {
+    let Some(bench) = Bench::take() else { return };
+    let guests = [kernel("chase", LARGE_CHASE, 0), kernel("stream", STREAM, 2)];
+    let run = |machine: &machine::spec::Machine| {
+        let mut host = bench.launch(machine, &guests);
+        totals(&mut host, LARGE_WARM_UP);
+        totals(&mut host, 3)
+    };
+    let without = run(&small_machine());
+    let with = run(&small_machine_with(&[("[llc]", PREFETCHER)]));
+    let [chase, stream] =
+        [0, 1].map(|guest| without[guest].cycles_per_instruction() / with[guest].cycles_per_instruction());
+    eprintln!("with the prefetcher: chase {chase:.3} times as fast, stream {stream:.3} times");
+    assert!((chase - 1.0).abs() <= 0.02, "the chase became {chase:.3} times as fast");
+    assert!(stream >= 1.1, "the stream became {stream:.3} times as fast");
+}
+
+#[test]
+fn memory_on_another_node_costs_a_chase_what_the_machine_says() {
+    let Some(bench) = Bench::take() else { return };
+    let machine =
+        small_machine_with(&[("[l1]", "node = 1\n\n[l1]"), ("[memory]\n", "[memory]\nremote_latency_cycles = 120\n")]);
+    let mut host = bench.launch(&machine, &[kernel("chase", LARGE_CHASE, 0)]);
+    totals(&mut host, LARGE_WARM_UP);
+    let mut cycles_per_miss = || {
+        let counted = totals(&mut host, 2)[0];
+        let per_miss = counted.cycles as f64 / counted.llc_misses as f64;
+        let vcpu = VcpuId { guest: GuestId(0), index: 0 };
+        host.apply(&[Move { vcpu, from: DomainId(0), to: DomainId(1) }]).expect("the host is well");
+        per_miss
+    };
+    let (home, away) = (cycles_per_miss(), cycles_per_miss());
+    eprintln!("cycles for each miss of the chase: {home:.1} at home, {away:.1} away");
+    assert!((away - home - 120.0).abs() <= 6.0, "{home:.1} cycles a miss at home, {away:.1} away");
+}
+
+#[test]
+fn two_guests_on_one_cpu_get_half_of_it_each_and_pay_for_cold_caches() {
+    let Some(bench) = Bench::take() else { return };
+    let machine = small_machine_with(&[("[core]", "[core]\ntimeslice_cycles = 1_000_000")]);
+    // Both live in their L2, which holds 128 KiB.
+    let local = |name: &str, cpu| kernel(name, "chase --size 96KiB --instructions 900G", cpu);
+    let mut host = bench.launch(&machine, &[local("first", 0), local("second", 0), local("alone", 2)]);
+    totals(&mut host, WARM_UP);
+    let [first, second, alone] = totals(&mut host, 4).try_into().expect("three guests");
+    let granted = 4.0 * 10_000_000.0;
+    for guest in [first, second] {
+        let share = guest.cycles as f64 / granted;
+        assert!((share - 0.5).abs() <= 0.03 && guest.idle_cycles == 0, "{guest:?}");
+    }
+    assert!(((first.cycles + second.cycles) as f64 / granted - 1.0).abs() <= 0.001, "{first:?} {second:?}");
+    // 20 slices in 4 quanta, and 1536 lines to bring back in each.
+    let refills = (first.llc_references as f64 - alone.llc_references as f64 / 2.0) / 1536.0;
+    eprintln!("L2 refills of the first guest in 20 slices: {refills:.1}");
+    assert!((15.0..=25.0).contains(&refills), "{refills:.1} refills; {first:?}, alone {alone:?}");
+}
