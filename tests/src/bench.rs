@@ -280,7 +280,7 @@ pub fn kernel(name: &str, arguments: &str, cpu: u32) -> GuestPlan {
 #[must_use]
 pub fn program(name: &str, words: &[&str], cpu: u32) -> GuestPlan {
     let argv = words.iter().map(|&word| word.to_owned()).collect();
-    plan(name, Launch { argv, files: Vec::new(), checksum: None }, cpu)
+    plan(name, Launch { argv, files: Vec::new(), checksum: None, disk: None }, cpu)
 }
 
 fn plan(name: &str, launch: Launch, cpu: u32) -> GuestPlan {

@@ -84,6 +84,7 @@ fn boot(bench: &Bench, argv: &[String]) -> Vec<String> {
         kernel: bench.image.kernel.clone(),
         initramfs: Some(bench.image.initramfs.clone()),
         rootfs: Some(bench.image.rootfs.clone()),
+        suite: None,
         command_line: format!("console=ttyS0 quiet panic=-1 cryptomgr.notests no_timer_check {}", encode_argv(argv)),
     };
     let interrupt = Interrupt::default();

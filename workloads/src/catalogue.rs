@@ -5,6 +5,7 @@
 //! standard output, recorded by running it natively in the image's tree and confirmed in a guest.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 
 use serde::Deserialize;
 
@@ -36,8 +37,19 @@ pub struct Program {
     pub stresses: String,
     /// Whether it marks its phases.
     pub truth: bool,
+    /// The disk that it stands on, if that is not the image's own.
+    pub disk: Option<Disk>,
     command: Vec<String>,
     inputs: Vec<Input>,
+}
+
+/// A second disk for the guest: that of a suite.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Disk {
+    /// The ext4 image on the host.
+    pub image: PathBuf,
+    /// What names its content.
+    pub digest: String,
 }
 
 /// One way to run a program.
@@ -49,7 +61,7 @@ pub struct Input {
     pub arguments: Vec<String>,
     /// Generated files that it reads.
     pub files: Vec<InputFile>,
-    /// FNV-1a of the standard output of one run; `None` if a run never ends.
+    /// FNV-1a of the standard output of one run; `None` if a run never ends, or if nobody knows.
     pub checksum: Option<u64>,
 }
 
@@ -60,8 +72,10 @@ pub struct Launch {
     pub argv: Vec<String>,
     /// Generated files that it reads.
     pub files: Vec<InputFile>,
-    /// FNV-1a of the standard output of one run; `None` if a run never ends.
+    /// FNV-1a of the standard output of one run; `None` if a run never ends, or if nobody knows.
     pub checksum: Option<u64>,
+    /// The disk that the program stands on, if that is not the image's own.
+    pub disk: Option<Disk>,
 }
 
 /// A name the catalogue does not have, or a catalogue that cannot be used.
@@ -127,6 +141,17 @@ impl Catalogue {
         Ok(Self { programs })
     }
 
+    /// Adds the programs of `other`, all of which stand on `disk`, behind those there are.
+    pub fn extend(&mut self, other: Self, disk: &Disk) -> Result<(), CatalogueError> {
+        for program in other.programs {
+            if self.program(&program.name).is_ok() {
+                return Err(invalid("program.name".to_owned(), format!("\"{}\" stands twice", program.name)));
+            }
+            self.programs.push(Program { disk: Some(disk.clone()), ..program });
+        }
+        Ok(())
+    }
+
     /// All programs, in the order of the file.
     #[must_use]
     pub fn programs(&self) -> &[Program] {
@@ -166,7 +191,7 @@ impl Program {
             })?,
         };
         let argv = self.command.iter().chain(&input.arguments).cloned().collect();
-        Ok(Launch { argv, files: input.files.clone(), checksum: input.checksum })
+        Ok(Launch { argv, files: input.files.clone(), checksum: input.checksum, disk: self.disk.clone() })
     }
 }
 
@@ -230,6 +255,7 @@ fn checked(program: raw::Program, key: &str) -> Result<Program, CatalogueError> 
         family: program.family,
         stresses: program.stresses,
         truth: program.truth,
+        disk: None,
         command: program.command,
         inputs: inputs.collect::<Result<_, _>>()?,
     })

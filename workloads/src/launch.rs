@@ -7,6 +7,9 @@
 /// The key on the kernel's command line.
 pub const ARGV_KEY: &str = "phasecast.argv";
 
+/// The word on the kernel's command line that has the guest mount the disk of a suite.
+pub const SUITE_WORD: &str = "phasecast.suite";
+
 /// The name of the virtio-serial port over which guest and harness talk.
 pub const PORT_NAME: &str = "phasecast";
 
@@ -38,6 +41,12 @@ pub fn decode_argv(command_line: &str) -> Result<Vec<String>, LaunchError> {
         .find_map(|word| word.strip_prefix(ARGV_KEY)?.strip_prefix('='))
         .ok_or(LaunchError::Missing)?;
     value.split('+').map(percent_decoded).collect()
+}
+
+/// Whether a kernel's command line asks for the disk of a suite.
+#[must_use]
+pub fn asks_for_suite(command_line: &str) -> bool {
+    command_line.split_ascii_whitespace().any(|word| word == SUITE_WORD)
 }
 
 fn percent_encoded(text: &str) -> String {

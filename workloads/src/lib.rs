@@ -16,6 +16,8 @@ pub mod script;
 
 pub mod inputs;
 
+pub mod suite;
+
 pub mod launch;
 
 pub mod catalogue;

@@ -2,13 +2,12 @@
 
 use std::path::PathBuf;
 
-use workloads::catalogue::Catalogue;
-
 use crate::cli::print;
 use crate::cli::qemu::QemuArg;
 use crate::experiment::description::{Experiment, Overrides};
 use crate::experiment::progress::Progress;
 use crate::experiment::{self, ExperimentError, SUMMARY, Surroundings};
+use crate::image::suite;
 use crate::interrupt::Interrupt;
 use crate::report::collected::Collected;
 use crate::report::summary;
@@ -79,7 +78,7 @@ pub fn run(args: &Args, interrupt: &Interrupt) -> anyhow::Result<()> {
 
 fn run_experiment(args: &RunArgs, interrupt: &Interrupt) -> anyhow::Result<()> {
     let overrides = Overrides { quanta: args.quanta, seed: args.seed };
-    let described = Experiment::read(&args.experiment, &Catalogue::builtin(), overrides)?;
+    let described = Experiment::read(&args.experiment, &suite::catalogue(args.cache.as_deref())?, overrides)?;
     let command: Vec<String> = std::env::args().collect();
     let progress = Progress::on_standard_error();
     let qemu = args.qemu.chosen(args.cache.as_deref())?;

@@ -6,6 +6,7 @@ use indicatif::ProgressBar;
 use serde_json::json;
 
 use crate::cli::print;
+use crate::image::suite::{self, Added, Suite, SuiteError};
 use crate::image::{Cache, Fate, Image, Pruned};
 use crate::interrupt::Interrupt;
 
@@ -48,6 +49,13 @@ enum Command {
         #[command(flatten)]
         common: Common,
     },
+    /// Put a suite that you have onto a second disk for guests, so that mixes may name its benchmarks.
+    #[command(after_help = "Examples:
+  phasecast image add-suite spec2017 --root /opt/cpu2017
+      then a guest may have: program = \"spec2017/505.mcf_r\", input = \"test\"
+  phasecast image add-suite parsec --root /opt/parsec-3.0 --json
+      what was found and what is missing, for programs")]
+    AddSuite(SuiteArgs),
     /// Say which images the cache has, what is in them, and whether they are whole.
     #[command(after_help = "Examples:
   phasecast image show
@@ -58,6 +66,18 @@ enum Command {
         #[command(flatten)]
         common: Common,
     },
+}
+
+#[derive(Debug, clap::Args)]
+struct SuiteArgs {
+    /// Which suite.
+    #[arg(value_enum)]
+    suite: Suite,
+    /// The folder it was installed and built in.
+    #[arg(long, value_name = "DIR")]
+    root: PathBuf,
+    #[command(flatten)]
+    common: Common,
 }
 
 #[derive(Debug, clap::Args)]
@@ -86,6 +106,7 @@ pub fn run(args: &Args, interrupt: &Interrupt) -> anyhow::Result<()> {
     match &args.command {
         Command::Build { refresh, common } => build(common, *refresh, interrupt),
         Command::Prune { all, dry_run, common } => prune(common, *all, *dry_run),
+        Command::AddSuite(args) => add_suite(args, interrupt),
         Command::Show { common } => show(common),
     }
 }
@@ -95,12 +116,8 @@ fn build(common: &Common, refresh: bool, interrupt: &Interrupt) -> anyhow::Resul
     if refresh {
         cache.refresh()?;
     }
-    let bar = ProgressBar::new_spinner();
-    bar.enable_steady_tick(std::time::Duration::from_millis(200));
-    let image = Image::ensure(&cache, interrupt, &mut |line| {
-        // Where there is no terminal the spinner shows nothing: a log gets the lines instead.
-        if bar.is_hidden() { eprintln!("{line}") } else { bar.set_message(line.to_owned()) }
-    });
+    let bar = spinner();
+    let image = Image::ensure(&cache, interrupt, &mut |line| tell(&bar, line));
     bar.finish_and_clear();
     let image = image?;
     if common.json { print_json(&describe(&image)) } else { print(&summary(&image)) }
@@ -127,6 +144,50 @@ fn prune(common: &Common, all: bool, dry_run: bool) -> anyhow::Result<()> {
         pruned.iter().map(|image| format!("{}  {:>5} MiB  {}", image.digest, image.bytes >> 20, fate(image))).collect();
     lines.push(format!("{} MiB {}", freed >> 20, if dry_run { "would be freed" } else { "freed" }));
     print(&lines.join("\n"))
+}
+
+fn add_suite(args: &SuiteArgs, interrupt: &Interrupt) -> anyhow::Result<()> {
+    let cache = args.common.open()?;
+    let bar = spinner();
+    let added = suite::add(&cache, args.suite, &args.root, interrupt, &mut |line| tell(&bar, line));
+    bar.finish_and_clear();
+    let added = added.map_err(|error| match error {
+        SuiteError::Input(mistake) => anyhow::Error::from(mistake),
+        SuiteError::Image(error) => error.into(),
+    })?;
+    if args.common.json { print_json(&serde_json::to_value(&added)?) } else { print(&describe_suite(&added)) }
+}
+
+fn describe_suite(added: &Added) -> String {
+    let mut lines = vec![format!(
+        "{} {}: {} programs on a disk of {} MiB, {}",
+        added.suite,
+        added.version,
+        added.programs.len(),
+        added.disk_bytes >> 20,
+        added.disk.display(),
+    )];
+    for program in &added.programs {
+        let inputs = program.inputs.iter();
+        let inputs = inputs.map(|input| format!("{}{}", input.name, if input.verified { "" } else { " (unverified)" }));
+        lines.push(format!("  {}: {}", program.name, inputs.collect::<Vec<_>>().join(", ")));
+    }
+    if !added.missing.is_empty() {
+        lines.push("left out:".to_owned());
+        lines.extend(added.missing.iter().map(|missing| format!("  {}: {}", missing.what, missing.reason)));
+    }
+    lines.join("\n")
+}
+
+fn spinner() -> ProgressBar {
+    let bar = ProgressBar::new_spinner();
+    bar.enable_steady_tick(std::time::Duration::from_millis(200));
+    bar
+}
+
+/// Where there is no terminal the spinner shows nothing: a log gets the lines instead.
+fn tell(bar: &ProgressBar, line: &str) {
+    if bar.is_hidden() { eprintln!("{line}") } else { bar.set_message(line.to_owned()) }
 }
 
 fn show(common: &Common) -> anyhow::Result<()> {

@@ -10,12 +10,12 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use predictor::counters::{Event, GuestId};
 use predictor::policy::{Policy, PolicyKind};
 use serde::Serialize;
-use workloads::catalogue::Catalogue;
 
 use crate::cli::qemu::QemuArg;
 use crate::cli::{print, refuse_overwriting, stream};
 use crate::control::{self, RunLength};
 use crate::host::{GuestEvent, Host};
+use crate::image::suite;
 use crate::input::InputError;
 use crate::interrupt::Interrupt;
 use crate::journal::run::RunDescription;
@@ -119,7 +119,7 @@ fn record_streams(args: &Args, mix: &Mix, interrupt: &Interrupt) -> anyhow::Resu
 }
 
 fn read_mix(args: &Args) -> Result<Mix, InputError> {
-    let mut mix = Mix::read(&args.mix, &Catalogue::builtin())?;
+    let mut mix = Mix::read(&args.mix, &suite::catalogue(args.cache.as_deref())?)?;
     mix.seed = args.seed.unwrap_or(mix.seed);
     let Some(name) = &args.alone else { return Ok(mix) };
     let index = mix.guests.iter().position(|guest| guest.name == *name);

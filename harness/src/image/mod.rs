@@ -15,6 +15,7 @@ mod manifest;
 pub(crate) mod packages;
 mod programs;
 mod prune;
+pub mod suite;
 mod tools;
 mod tree;
 

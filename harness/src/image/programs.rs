@@ -23,12 +23,13 @@ pub(super) struct GuestPrograms {
 impl GuestPrograms {
     /// Finds and reads them.
     pub(super) fn find() -> Result<Self, ImageError> {
-        let folder = folder()?;
-        let one = |name: &str| {
-            let path = folder.join(name);
-            if path.is_file() { read(&path, "the guest's program") } else { Err(ImageError::MissingGuest { path }) }
-        };
-        Ok(Self { guest: one("guest")?, kernels: one("kernels")? })
+        Ok(Self { guest: Self::find_one("guest")?, kernels: Self::find_one("kernels")? })
+    }
+
+    /// Finds and reads one static program of the guest.
+    pub(super) fn find_one(name: &str) -> Result<Vec<u8>, ImageError> {
+        let path = folder()?.join(name);
+        if path.is_file() { read(&path, "the guest's program") } else { Err(ImageError::MissingGuest { path }) }
     }
 }
 

@@ -16,6 +16,7 @@ pub(super) const APT_GET: Tool = Tool { program: "apt-get", package: "apt" };
 pub(super) const APT_CONFIG: Tool = Tool { program: "apt-config", package: "apt" };
 pub(super) const APT_HELPER: Tool = Tool { program: "apt-helper", package: "apt" };
 pub(super) const DPKG: Tool = Tool { program: "dpkg", package: "dpkg" };
+pub(super) const TAR: Tool = Tool { program: "tar", package: "tar" };
 pub(super) const MKE2FS: Tool = Tool { program: "mke2fs", package: "e2fsprogs" };
 pub(super) const DEBUGFS: Tool = Tool { program: "debugfs", package: "e2fsprogs" };
 

@@ -46,7 +46,7 @@ const STAND_INS: [(&str, &str); 5] = [
 ];
 
 /// Where file systems are mounted in the guest, and what the tree always has.
-const FOLDERS: [&str; 5] = ["proc", "dev", "tmp", "data", "usr/bin"];
+const FOLDERS: [&str; 6] = ["proc", "dev", "tmp", "data", "suite", "usr/bin"];
 
 /// All times in the image, in seconds since 1970: 2024-01-01.
 const TIME_SECONDS: u64 = 1_704_067_200;

@@ -125,6 +125,12 @@ fn explain(error: CatalogueError, guest: &str) -> InputError {
     match error {
         CatalogueError::UnknownProgram { name, known } => {
             let problem = format!("no program is called {name:?}");
+            if let Some((suite, _)) = name.split_once('/') {
+                let remedy = format!(
+                    "add its suite: phasecast image add-suite {suite} --root DIR, and see what that leaves out"
+                );
+                return InputError::new(problem, remedy).at(format!("{guest}.program"));
+            }
             InputError::new(problem, format!("choose one of: {}", known.join(", "))).at(format!("{guest}.program"))
         }
         CatalogueError::UnknownInput { program, name, known } => {

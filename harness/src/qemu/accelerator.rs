@@ -131,6 +131,7 @@ fn boot_to_first_line(kernel: &Path) -> Result<Option<Duration>, QemuError> {
         kernel: kernel.to_owned(),
         initramfs: None,
         rootfs: None,
+        suite: None,
         command_line: "console=ttyS0 earlyprintk=ttyS0 panic=-1".to_owned(),
     };
     let began = Instant::now();

@@ -5,6 +5,8 @@
 use std::os::fd::{BorrowedFd, RawFd};
 use std::path::{Path, PathBuf};
 
+use workloads::catalogue::Disk;
+
 use super::Accelerator;
 
 /// The name of the virtio-serial port through which harness and guest speak.
@@ -25,6 +27,9 @@ pub struct Description {
     pub initramfs: Option<PathBuf>,
     /// A file system image, attached read-only as the first virtio disk.
     pub rootfs: Option<PathBuf>,
+    /// The disk of a suite, attached read-only as the second virtio disk. Its digest is the disk's serial number, and so
+    /// part of what identifies a snapshot.
+    pub suite: Option<Disk>,
     /// The kernel's command line.
     pub command_line: String,
 }
@@ -84,6 +89,11 @@ impl Description {
         if self.rootfs.is_some() {
             all.extend(words("-device virtio-blk-pci,drive=root,bus=pcie.0,addr=0x5"));
         }
+        if let Some(Disk { digest, .. }) = &self.suite {
+            // A serial number has room for 20 characters.
+            let serial = digest.get(..20).unwrap_or(digest);
+            all.extend(words(&format!("-device virtio-blk-pci,drive=suite,serial={serial},bus=pcie.0,addr=0x6")));
+        }
         all.extend(["-append".to_owned(), self.command_line.clone()]);
         all
     }
@@ -91,8 +101,11 @@ impl Description {
     pub(super) fn arguments(&self, wiring: &Wiring<'_>) -> Vec<String> {
         let mut all = Vec::new();
         let mut add = |option: &str, value: String| all.extend([option.to_owned(), value]);
-        if let Some(rootfs) = &self.rootfs {
-            add("-drive", format!("if=none,id=root,format=raw,readonly=on,file={}", escaped(rootfs)));
+        let disks = [("root", self.rootfs.as_ref()), ("suite", self.suite.as_ref().map(|disk| &disk.image))];
+        for (id, disk) in disks {
+            if let Some(disk) = disk {
+                add("-drive", format!("if=none,id={id},format=raw,readonly=on,file={}", escaped(disk)));
+            }
         }
         add("-name", format!("guest={},debug-threads=on", self.name.replace(',', ",,")));
         add("-kernel", self.kernel.display().to_string());
@@ -144,6 +157,7 @@ mod tests {
             kernel: "/cache/vmlinuz".into(),
             initramfs: Some("/cache/initramfs".into()),
             rootfs: Some("/cache/a,b/root.ext4".into()),
+            suite: None,
             command_line: "console=ttyS0 quiet".to_owned(),
         }
     }
@@ -157,6 +171,16 @@ mod tests {
         assert_eq!(description().machine_arguments(), other.machine_arguments());
         other.command_line.push_str(" phasecast.argv=true");
         assert_ne!(description().machine_arguments(), other.machine_arguments());
+    }
+
+    #[test]
+    fn a_snapshot_depends_on_what_is_on_a_suites_disk_and_not_on_where_it_is() {
+        let with = |image: &str, digest: &str| Description {
+            suite: Some(Disk { image: image.into(), digest: digest.repeat(32) }),
+            ..description()
+        };
+        assert_eq!(with("/a", "01").machine_arguments(), with("/b", "01").machine_arguments());
+        assert_ne!(with("/a", "01").machine_arguments(), with("/a", "23").machine_arguments());
     }
 
     #[test]

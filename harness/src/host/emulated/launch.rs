@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use machine::segment::{Segment, SegmentError, Slot};
-use workloads::launch::encode_argv;
+use workloads::launch::{SUITE_WORD, encode_argv};
 
 use super::plan::GuestPlan;
 use super::plugin::PluginMissing;
@@ -49,12 +49,14 @@ pub fn description(plan: &GuestPlan, image: &Image) -> Description {
         kernel: image.kernel.clone(),
         initramfs: Some(image.initramfs.clone()),
         rootfs: Some(image.rootfs.clone()),
+        suite: plan.launch.disk.clone(),
         command_line: command_line(plan),
     }
 }
 
 fn command_line(plan: &GuestPlan) -> String {
-    format!("{KERNEL_WORDS} {}", encode_argv(&plan.launch.argv))
+    let suite = plan.launch.disk.as_ref().map_or(String::new(), |_| format!("{SUITE_WORD} "));
+    format!("{KERNEL_WORDS} {suite}{}", encode_argv(&plan.launch.argv))
 }
 
 /// Everything that all guests of a launch share.

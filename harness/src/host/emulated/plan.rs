@@ -126,7 +126,7 @@ mod tests {
     }
 
     fn plan(name: &str, cpu: u32) -> GuestPlan {
-        let launch = Launch { argv: vec!["/bin/true".to_owned()], files: Vec::new(), checksum: None };
+        let launch = Launch { argv: vec!["/bin/true".to_owned()], files: Vec::new(), checksum: None, disk: None };
         GuestPlan { name: name.to_owned(), launch, memory_mib: 1, vcpus: 1, cpu: Cpu(cpu) }
     }
 

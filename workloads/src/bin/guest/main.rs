@@ -21,7 +21,7 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use workloads::{launch, marks};
+use workloads::{launch, marks, suite};
 
 /// Something that cannot be done; finishes "failed to ...".
 #[derive(Debug, thiserror::Error)]
@@ -61,9 +61,9 @@ fn serve(port: &mut Option<File>) -> Result<std::convert::Infallible, Failure> {
     system::mount_kernel_file_systems()?;
     system::load_modules()?;
     let port = port.insert(open_port()?);
-    system::enter_programs()?;
     let command_line =
         std::fs::read_to_string("/proc/cmdline").map_err(|error| Failure::new("read /proc/cmdline", error))?;
+    system::enter_programs(launch::asks_for_suite(&command_line).then_some(suite::MOUNT))?;
     let argv = launch::decode_argv(&command_line).map_err(|error| Failure::new("read the launch line", error))?;
     let program = program::Program::new(argv)?;
     program.warm_up()?;

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 
 use workloads::hash::Fnv1a;
+use workloads::suite;
 
 use crate::{Failure, system};
 
@@ -69,12 +70,33 @@ impl Program {
     /// waits for no disk.
     pub(crate) fn warm_up(&self) -> Result<(), Failure> {
         let named = self.argv.iter().filter(|argument| Path::new(argument).is_file());
-        let files: BTreeSet<String> =
+        let mut files: BTreeSet<String> =
             named.flat_map(|path| std::iter::once(path.clone()).chain(libraries(path))).collect();
+        files.extend(self.suite_files());
         for path in files {
             read_whole(&path).map_err(|error| Failure::new(format!("read {path}"), error))?;
         }
         Ok(())
+    }
+
+    /// Everything of the benchmark on a suite's disk that a run reads.
+    fn suite_files(&self) -> Vec<String> {
+        let [runner, benchmark, input] = self.argv.as_slice() else { return Vec::new() };
+        let mount = Path::new(suite::MOUNT);
+        if Path::new(runner) != mount.join(suite::RUNNER) {
+            return Vec::new();
+        }
+        let benchmark = mount.join(benchmark);
+        let mut folders = vec![mount.join(suite::LIBRARIES), benchmark.join("exe"), benchmark.join(input)];
+        let mut files = Vec::new();
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+                let path = entry.path();
+                if path.is_dir() { folders.push(path) } else { files.push(path.display().to_string()) }
+            }
+        }
+        files.sort();
+        files
     }
 
     /// Runs it once.

@@ -40,15 +40,23 @@ pub(crate) fn load_modules() -> Result<(), Failure> {
     Ok(())
 }
 
-/// Mounts the disk of programs read-only and makes it the root, with writable `/tmp` and kernel file systems.
-pub(crate) fn enter_programs() -> Result<(), Failure> {
-    wait_for("find the disk /dev/vda", || std::path::Path::new("/dev/vda").exists().then_some(()))?;
-    mount("/dev/vda", PROGRAMS, "ext4", libc::MS_RDONLY | libc::MS_NOATIME)?;
+/// Mounts the disk of programs read-only and makes it the root, with writable `/tmp` and kernel file systems, and the
+/// disk of a suite at `suite`.
+pub(crate) fn enter_programs(suite: Option<&str>) -> Result<(), Failure> {
+    mount_disk("/dev/vda", PROGRAMS)?;
+    if let Some(folder) = suite {
+        mount_disk("/dev/vdb", &format!("{PROGRAMS}{folder}"))?;
+    }
     mount("proc", &format!("{PROGRAMS}/proc"), "proc", 0)?;
     mount("devtmpfs", &format!("{PROGRAMS}/dev"), "devtmpfs", 0)?;
     mount("tmpfs", &format!("{PROGRAMS}/tmp"), "tmpfs", 0)?;
     std::os::unix::fs::chroot(PROGRAMS).map_err(|error| Failure::new(format!("enter {PROGRAMS}"), error))?;
     std::env::set_current_dir("/").map_err(|error| Failure::new("enter /", error))
+}
+
+fn mount_disk(disk: &str, target: &str) -> Result<(), Failure> {
+    wait_for(&format!("find the disk {disk}"), || std::path::Path::new(disk).exists().then_some(()))?;
+    mount(disk, target, "ext4", libc::MS_RDONLY | libc::MS_NOATIME)
 }
 
 /// The last step before `ready`: what is dirty is written, and programs start at the same addresses each time.
