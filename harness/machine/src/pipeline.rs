@@ -142,10 +142,12 @@ pub struct Pipeline {
     ticks_per_instruction: u64,
     window: u64,
     stall_ticks: u64,
-    offset_ticks: u64,
+    /// All time that is not of instructions: stalls and what was skipped.
+    extra_ticks: u64,
     /// When each miss register is free again.
     free_at: Vec<u64>,
-    /// Loads in program order that will hold up retirement: where the window behind each is full, and its completion.
+    /// Loads in program order that will hold up retirement, each longer than those before it: where the window behind each
+    /// is full, and the least [`Pipeline::extra_ticks`] with which the core can come past that place.
     unretired: VecDeque<(u64, u64)>,
     /// The first of these places; `u64::MAX` if there is none.
     window_full_at: u64,
@@ -166,7 +168,7 @@ impl Pipeline {
             ticks_per_instruction: ticks(core.cycles_per_instruction).max(1),
             window: core.reorder_window.into(),
             stall_ticks: 0,
-            offset_ticks: 0,
+            extra_ticks: 0,
             free_at: vec![0; core.miss_registers as usize],
             unretired: VecDeque::new(),
             window_full_at: u64::MAX,
@@ -183,7 +185,7 @@ impl Pipeline {
     #[inline(always)]
     #[must_use]
     pub const fn clock(&self, position: u64) -> u64 {
-        position * self.ticks_per_instruction + self.stall_ticks + self.offset_ticks
+        position * self.ticks_per_instruction + self.extra_ticks
     }
 
     /// Time in which the core waited for memory.
@@ -194,7 +196,7 @@ impl Pipeline {
 
     /// Lets `ticks` pass without instructions. What is under way then completes.
     pub fn skip(&mut self, ticks: u64) {
-        self.offset_ticks += ticks;
+        self.extra_ticks += ticks;
         self.unretired.clear();
         self.window_full_at = u64::MAX;
         (self.pending_registers, self.pending_loads) = (0, 0);
@@ -212,14 +214,24 @@ impl Pipeline {
     /// first place where it has.
     #[inline(always)]
     pub fn run_to(&mut self, from: u64, to: u64, deadline_ticks: u64) -> Option<u64> {
-        if self.window_full_at <= to {
-            return self.run_through_stalls(from, to, deadline_ticks);
+        let instruction_ticks = to * self.ticks_per_instruction;
+        while self.window_full_at <= to {
+            let Some((_, extra_ticks)) = self.unretired.front() else { break };
+            if instruction_ticks + (*extra_ticks).max(self.extra_ticks) >= deadline_ticks {
+                return self.run_to_deadline(from, to, deadline_ticks);
+            }
+            self.stall_on_oldest();
         }
-        if self.clock(to) >= deadline_ticks { Some(self.first_place_at(deadline_ticks).max(from)) } else { None }
+        if instruction_ticks + self.extra_ticks >= deadline_ticks {
+            return self.run_to_deadline(from, to, deadline_ticks);
+        }
+        None
     }
 
+    /// As [`Pipeline::run_to`], where the deadline may come first.
+    #[cold]
     #[inline(never)]
-    fn run_through_stalls(&mut self, from: u64, to: u64, deadline_ticks: u64) -> Option<u64> {
+    fn run_to_deadline(&mut self, from: u64, to: u64, deadline_ticks: u64) -> Option<u64> {
         while self.window_full_at <= to {
             let full = self.window_full_at.max(from);
             if self.clock(full) >= deadline_ticks {
@@ -230,21 +242,27 @@ impl Pipeline {
                 return Some(full);
             }
         }
-        if self.clock(to) >= deadline_ticks { Some(self.first_place_at(deadline_ticks).max(from)) } else { None }
+        (self.clock(to) >= deadline_ticks).then(|| self.first_place_at(deadline_ticks).max(from))
     }
 
     /// The first position at which the clock is at `ticks` or past it, if nothing stalls.
-    #[cold]
-    #[inline(never)]
     fn first_place_at(&self, ticks: u64) -> u64 {
-        ticks.saturating_sub(self.stall_ticks + self.offset_ticks).div_ceil(self.ticks_per_instruction)
+        ticks.saturating_sub(self.extra_ticks).div_ceil(self.ticks_per_instruction)
     }
 
+    #[inline(always)]
     fn stall_on_oldest(&mut self) {
-        if let Some((full, complete)) = self.unretired.pop_front() {
-            self.stall_ticks += complete.saturating_sub(self.clock(full));
+        if let Some((_, extra_ticks)) = self.unretired.pop_front() {
+            self.stall_until(extra_ticks);
         }
         self.window_full_at = self.unretired.front().map_or(u64::MAX, |(full, _)| *full);
+    }
+
+    #[inline(always)]
+    fn stall_until(&mut self, extra_ticks: u64) {
+        let stall_ticks = extra_ticks.saturating_sub(self.extra_ticks);
+        self.stall_ticks += stall_ticks;
+        self.extra_ticks += stall_ticks;
     }
 
     /// A load at `position` that leaves the L1; the value arrives in `slot`.
@@ -265,13 +283,19 @@ impl Pipeline {
     pub fn load_known(&mut self, position: u64, known_ticks: u64, service: Service) -> Flight {
         self.retire(position);
         let flight = self.issue(self.clock(position).max(known_ticks), service);
-        // Stalls only ever move the clock on: a load that is there before its window fills will hold nobody up.
+        // Stalls only ever move the clock on: a load that is there before its window fills will hold nobody up, nor will
+        // one that lets the core go on as early as the one before it does.
         let full = position + self.window;
-        if flight.complete_ticks > self.clock(full) {
-            if self.unretired.is_empty() {
-                self.window_full_at = full;
+        let extra_ticks = flight.complete_ticks.saturating_sub(full * self.ticks_per_instruction);
+        match self.unretired.back() {
+            Some((_, before)) if extra_ticks <= *before => {}
+            None if extra_ticks <= self.extra_ticks => {}
+            before => {
+                if before.is_none() {
+                    self.window_full_at = full;
+                }
+                self.unretired.push_back((full, extra_ticks));
             }
-            self.unretired.push_back((full, flight.complete_ticks));
         }
         flight
     }
@@ -289,7 +313,7 @@ impl Pipeline {
         let now = self.clock(position);
         if self.free_at.iter().all(|free| *free > now) {
             let next = self.free_at.iter().copied().min().unwrap_or_default();
-            self.stall_ticks += next.saturating_sub(now);
+            self.stall_until(self.extra_ticks + next.saturating_sub(now));
         }
         self.issue(self.clock(position).max(known_ticks), service)
     }
@@ -333,7 +357,7 @@ impl Pipeline {
         if self.pending_loads | self.pending_registers != 0 {
             return 0;
         }
-        let left = deadline_ticks.saturating_sub(self.stall_ticks + self.offset_ticks);
+        let left = deadline_ticks.saturating_sub(self.extra_ticks);
         // Most events move neither: the division is spared.
         if self.deadline.0 != left {
             self.deadline = (left, left.div_ceil(self.ticks_per_instruction));

@@ -285,31 +285,29 @@ impl Decoder {
     // read again it would cost more than all the rest.
     #[inline(always)]
     pub(crate) fn next(&mut self, block: &[u8]) -> Event {
-        let mut at = self.at;
-        if at + PADDING >= block.len() {
+        let at = self.at;
+        let Some(bytes) = block.get(at..at + PADDING + 1) else {
             return Event::note(self.context.position, Kind::End);
-        }
-        let head = block[at];
+        };
+        let word = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"));
+        let head = bytes[0];
         let code = head & 7;
-        let word = word(block, at + 1);
-        if head & WIDE == 0 {
-            self.context.position += u64::from(word & 0xff);
-            at += 2;
-        } else {
-            self.context.position += u64::from(word & 0xff_ffff);
-            at += 4;
-        }
+        let low = word(1);
+        let position_bytes = if head & WIDE == 0 { 1 } else { 3 };
+        self.context.position += low & ((1 << (8 * position_bytes)) - 1);
         let position = self.context.position;
+        let mut used = 1 + position_bytes;
         let mut number = 0;
         if !matches!(code, 2 | 3 | NOTE) {
-            let bytes = u32::from(head >> 5 & 3) + 1;
-            let zigzag = self::word(block, at) & (u32::MAX >> (32 - 8 * bytes));
-            at += bytes as usize;
+            let line_bytes = usize::from(head >> 5 & 3) + 1;
+            let zigzag = (low >> (8 * position_bytes)) as u32 & (u32::MAX >> (32 - 8 * line_bytes));
+            used += line_bytes;
             let base = &mut self.context.lines[usize::from(code)];
             let delta = (zigzag >> 1) as i32 ^ -((zigzag & 1) as i32);
             *base = base.wrapping_add_signed(delta.into());
             number = *base;
         }
+        let mut at = at + used;
         let mut ancestors = 0;
         for nth in 0..u32::from(head >> 3 & 3) {
             let mut back = u64::from(block[at]);
