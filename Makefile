@@ -72,11 +72,11 @@ survey: build guest ## measure the test bed itself: every program alone, every p
 bench: cargo ## time the decision path
 	$(CARGO) bench -p predictor
 
-# Longer than CI may take: more cases for every property, and the quickstart over a longer stretch of time.
+# Longer than CI may take: more cases for every property, every real program on every input, and the quickstart over a longer stretch of time.
 nightly: build guest ## what takes longer than CI may
 	@scripts/require $(NEEDS_GUESTS) $(NEEDS_CONFORMANCE)
 	$(CARGO) build --workspace
-	PROPTEST_CASES=5000 REQUIRE_HOSTS=simulated,emulated,replayed REQUIRE_TOOLS=1 $(CARGO) $(RUN_TESTS) --workspace
+	PROPTEST_CASES=5000 PHASECAST_PROGRAMS=all REQUIRE_HOSTS=simulated,emulated,replayed REQUIRE_TOOLS=1 $(CARGO) $(RUN_TESTS) --workspace
 	$(PHASECAST) image build
 	$(PHASECAST) experiment run harness/experiments/quickstart.toml --quanta 1000
 	$(TARGET)/debug/phasecast qemu install --cache $(TEST_CACHE)

@@ -8,7 +8,7 @@ use harness::image::{Cache, Image, ImageError};
 use harness::interrupt::Interrupt;
 use harness::qemu::{Accelerator, Description, Qemu, RunFolder, Start};
 use tests::bench::Bench;
-use workloads::catalogue::Catalogue;
+use workloads::catalogue::{Catalogue, Family};
 use workloads::launch::encode_argv;
 
 /// Long enough for a machine that is busy with other tests.
@@ -106,13 +106,20 @@ fn boot(bench: &Bench, argv: &[String]) -> Vec<String> {
     }
 }
 
+/// bzip2; every real program on every input with `PHASECAST_PROGRAMS=all`.
 #[test]
 fn a_real_program_in_a_guest_gives_the_catalogues_answer() {
     let Some(bench) = Bench::take() else { return };
-    let launch = Catalogue::builtin().program("bzip2").and_then(|program| program.launch(None)).expect("bzip2");
-    let checksum = launch.checksum.expect("bzip2 ends");
-    let expected = ["begin".to_owned(), format!("done run=0 status=0 checksum={checksum:016x}")];
-    assert_eq!(boot(&bench, &launch.argv), expected);
+    let all = std::env::var("PHASECAST_PROGRAMS").is_ok_and(|which| which == "all");
+    for program in Catalogue::builtin().programs().iter().filter(|program| program.family == Family::Real) {
+        let chosen = if all { program.inputs() } else { &program.inputs()[..usize::from(program.name == "bzip2")] };
+        for input in chosen {
+            let launch = program.launch(Some(&input.name)).expect("its own input");
+            let checksum = launch.checksum.expect("real programs end");
+            let expected = ["begin".to_owned(), format!("done run=0 status=0 checksum={checksum:016x}")];
+            assert_eq!(boot(&bench, &launch.argv), expected, "{} {}", program.name, input.name);
+        }
+    }
 }
 
 #[test]
