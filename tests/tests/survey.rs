@@ -105,6 +105,7 @@ fn an_interrupted_survey_says_where_it_goes_on() {
         quanta: 30,
         seed: 1,
         programs: vec!["bzip2".to_owned()],
+        inputs: solo::Inputs::All,
     };
     interrupt.request();
     let error = solo::run(&request, &around).expect_err("it was asked to stop");

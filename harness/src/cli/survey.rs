@@ -79,13 +79,18 @@ struct Common {
 #[command(after_help = "Examples:
   phasecast survey solo
       the whole catalogue: about a quarter of an hour on two cores
+  phasecast survey solo --inputs first
+      each program on its first input, in less than half that time
   phasecast survey solo --program bzip2 --program chase-768k --quanta 40 --out /tmp/results
       two programs, in less than a minute
   phasecast survey solo --machine my-machine.toml --json")]
 struct SoloArgs {
-    /// A program of the catalogue, with all its inputs; may be given several times [default: all]
+    /// A program of the catalogue; may be given several times [default: all]
     #[arg(long = "program", value_name = "NAME")]
     programs: Vec<String>,
+    /// Which of the programs' inputs
+    #[arg(long, value_enum, default_value_t = solo::Inputs::All)]
+    inputs: solo::Inputs,
     /// Length of each run in quanta
     #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..))]
     quanta: u64,
@@ -202,6 +207,7 @@ fn run_solo(args: &SoloArgs, interrupt: &Interrupt) -> anyhow::Result<()> {
         quanta: args.quanta,
         seed: args.common.seed,
         programs: args.programs.clone(),
+        inputs: args.inputs,
     };
     let outcome = args.common.surrounded(interrupt, |around| solo::run(&request, around))?;
     if args.common.json {

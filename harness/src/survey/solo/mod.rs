@@ -46,8 +46,19 @@ pub struct Request {
     pub quanta: u64,
     /// The seed of the page colours.
     pub seed: u64,
-    /// Programs, all their inputs; every program if empty.
+    /// Programs; every program if empty.
     pub programs: Vec<String>,
+    /// Which of their inputs.
+    pub inputs: Inputs,
+}
+
+/// Which inputs of a program are surveyed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Inputs {
+    /// The first, which is the default of mixes.
+    First,
+    /// Every one.
+    All,
 }
 
 /// What one run found.
@@ -156,7 +167,11 @@ fn jobs<'a>(request: &Request, catalogue: &'a Catalogue) -> Result<Vec<Job<'a>>,
     let chosen = choose(catalogue, &request.programs)?;
     let mut jobs = Vec::new();
     for (place, program) in chosen.into_iter().enumerate() {
-        for (number, input) in program.inputs().iter().enumerate() {
+        let inputs = match request.inputs {
+            Inputs::First => &program.inputs()[..1],
+            Inputs::All => program.inputs(),
+        };
+        for (number, input) in inputs.iter().enumerate() {
             let work = Work { program, input: &input.name };
             let several = number == 0 && place.is_multiple_of(SEVERAL_SEEDS_EVERY);
             for seed in request.seed..=request.seed + if several { MORE_SEEDS } else { 0 } {
