@@ -147,6 +147,9 @@ impl<'a> CoRuns<'a> {
     }
 
     /// Does all runs that `folder` lacks; answers the pairs in their order.
+    ///
+    /// Streams for the replayed host are recorded half as long again as the runs: a program that just fits in the LLC may do a
+    /// fifth more work alone under other page colours than under those of the recording.
     pub fn measure(
         &self,
         folder: &SurveyFolder,
@@ -161,6 +164,9 @@ impl<'a> CoRuns<'a> {
         let names: Vec<String> = self.alone.iter().map(|(name, _, _)| name.clone()).collect();
         let alone = folder.findings(&names, at_once(1, DEFAULT_MEMORY_MIB), around, &|place, label| {
             let (name, setting, mix) = &self.alone[place];
+            let bed = self.settings[*setting].bed;
+            bed.record(&[mix], quanta + quanta / 2 + 1, Some(&folder.consoles()), around.interrupt, &|_| ())
+                .map_err(|source| SurveyError::Bed { what: label.to_owned(), source: Box::new(source) })?;
             Ok(series(name, &run(label, *setting, mix)?[0]))
         })?;
         let names: Vec<String> = self.pairs.iter().map(|(name, _, _)| name.clone()).collect();
