@@ -28,7 +28,7 @@
 //!     d = followed lines touched since the last touch of this one, itself included   (a tree over times of last touch)
 //!     hits[phase][smallest size >= d / R] += 1, or nothing if there is none, or if this is the first touch
 //! hits[phase][0] += R references[phase] - references followed                        (SHARDS-adj)
-//! miss ratio[size] = 1 - (sum of hits up to size) / (R references)
+//! miss ratio[size] = (R references - sum of hits up to size) / (R references)
 //! ```
 //!
 //! The last step but one makes up for followed lines being referenced more or less often than the mean line: few hot lines
@@ -187,7 +187,7 @@ impl MissRatios {
         let mut hits = expected - tally.followed as f64;
         let ratio = |new_hits: &u64| {
             hits += *new_hits as f64;
-            (1.0 - hits / expected).clamp(0.0, 1.0)
+            ((expected - hits) / expected).clamp(0.0, 1.0)
         };
         let miss_ratios = tally.hits.iter().map(ratio).collect();
         Curve { references: tally.references, miss_ratios }
