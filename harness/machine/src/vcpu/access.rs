@@ -78,7 +78,9 @@ impl Vcpu {
         if let Some(recorder) = &mut self.recorder {
             recorder.access(position, direction, site, physical, server);
         }
-        self.fetch_ahead(physical, flight.issue_ticks, llc);
+        if self.streamer.is_some() {
+            self.fetch_ahead(physical, flight.issue_ticks, llc);
+        }
         // Somebody may wait for this, or time may have passed: the next block's start will see.
         self.next_event = 0;
         true
