@@ -47,12 +47,12 @@
 //!
 //! // Four lines again and again: all hits in a cache of four, none in one of three.
 //! let mut ratios = MissRatios::new(Sampling::EVERYTHING, vec![3, 4]);
-//! for time in 0..400 {
+//! for time in 0..512 {
 //!     ratios.reference(time % 4, 0);
 //! }
 //! let curve = ratios.curve(0).expect("phase 0 was seen");
-//! assert_eq!(curve.references, 400);
-//! assert_eq!(curve.miss_ratios, [1.0, 0.01]);
+//! assert_eq!(curve.references, 512);
+//! assert_eq!(curve.miss_ratios, [1.0, 1.0 / 128.0]);
 //! ```
 
 use std::collections::BTreeMap;
