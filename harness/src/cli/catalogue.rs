@@ -1,10 +1,11 @@
 //! `phasecast catalogue`: which programs a mix may name, what they press and what they read.
 
 use serde_json::{Value, json};
-use workloads::catalogue::{Catalogue, CatalogueError, Family, Input, Program};
+use workloads::catalogue::{CatalogueError, Family, Input, Program};
 use workloads::inputs::InputFile;
 
 use crate::cli::print;
+use crate::image::suite;
 use crate::input::{InputError, suggest};
 use crate::interrupt::Interrupt;
 
@@ -65,7 +66,7 @@ impl FamilyChoice {
 
 /// Runs the command.
 pub fn run(args: &Args, _interrupt: &Interrupt) -> anyhow::Result<()> {
-    let catalogue = Catalogue::builtin();
+    let catalogue = suite::catalogue(None)?;
     match &args.command {
         Command::List { family, json } => {
             let wanted = |program: &&Program| family.is_none_or(|family| program.family == family.family());

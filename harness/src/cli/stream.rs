@@ -9,12 +9,11 @@ use machine::spec::Machine;
 use machine::stream::Stream;
 use predictor::miss_ratio::Sampling;
 use serde_json::{Value, json};
-use workloads::catalogue::Catalogue;
 
 use crate::cli::print;
 use crate::cli::qemu::QemuArg;
 use crate::curves::{self, GuestCurves, PhaseCurve, Phases, Settings};
-use crate::image::Cache;
+use crate::image::{Cache, suite};
 use crate::input::{InputError, suggest};
 use crate::interrupt::Interrupt;
 use crate::mix::Mix;
@@ -182,7 +181,7 @@ fn curves_of_mix(
     settings: Settings,
     interrupt: &Interrupt,
 ) -> anyhow::Result<(Vec<GuestCurves>, u64)> {
-    let mix = Mix::read(&args.source, &Catalogue::builtin())?;
+    let mix = Mix::read(&args.source, &suite::catalogue(args.common.cache.as_deref())?)?;
     let names: Vec<&str> = mix.guests.iter().map(|guest| guest.name.as_str()).collect();
     if let Some(unknown) = args.guest.as_deref().filter(|name| !names.contains(name)) {
         let problem = format!("--guest names {unknown:?}, which is no guest of the mix");

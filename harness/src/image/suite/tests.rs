@@ -16,7 +16,8 @@ fn tree(files: &[(&str, &str)], programs: &[&str]) -> tempfile::TempDir {
         fs::write(make(path), text).expect("a file");
     }
     for program in programs {
-        fs::copy(std::env::current_exe().expect("a program"), make(program)).expect("a copy");
+        let own = std::env::current_exe().expect("a program");
+        std::os::unix::fs::symlink(own, make(program)).expect("a link");
     }
     root
 }
