@@ -65,12 +65,14 @@ fn the_catalogue_is_told_to_people_and_to_programs() {
 #[test]
 fn every_command_explains_itself_with_examples() {
     let folder = folder_with(MIX);
-    let commands: [&[&str]; 8] = [
+    let commands: [&[&str]; 10] = [
         &["doctor"],
         &["catalogue", "list"],
         &["catalogue", "show"],
         &["image", "build"],
         &["image", "show"],
+        &["qemu", "install"],
+        &["qemu", "list"],
         &["record"],
         &["train"],
         &["experiment", "run"],
@@ -84,6 +86,20 @@ fn every_command_explains_itself_with_examples() {
     }
     let version = phasecast(folder.path(), &["--version"]);
     assert!(text(&version.stdout).starts_with("phasecast "));
+}
+
+#[test]
+fn a_qemu_that_is_not_installed_is_a_mistake_with_its_remedy() {
+    let folder = folder_with(MIX);
+    let record = ["record", "mix.toml", "--out", "t.parquet", "--cache", "cache", "--qemu", "10.0"];
+    let output = phasecast(folder.path(), &record);
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("QEMU 10.0 is not installed") && said.contains("phasecast qemu install"), "{said}");
+    let listed = phasecast(folder.path(), &["qemu", "list", "--cache", "cache", "--json"]);
+    let found: serde_json::Value = serde_json::from_slice(&listed.stdout).expect("JSON");
+    assert_eq!(found[0]["name"], "qemu-system-x86_64");
+    assert_eq!(files(folder.path()), ["mix.toml"]);
 }
 
 #[test]
