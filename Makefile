@@ -62,7 +62,7 @@ quickstart: build guest ## the whole loop on real guests: image, solo runs, trai
 	$(PHASECAST) experiment run harness/experiments/quickstart.toml
 
 # Into results/, which is committed: nothing in it is edited.
-survey: build guest ## measure the test bed itself: every program alone, every pair, what results depend on (an hour)
+survey: build guest ## measure the test bed itself: every program alone, every pair, what results depend on; hours
 	@scripts/require $(NEEDS_GUESTS)
 	$(PHASECAST) survey solo
 	$(PHASECAST) survey pairs

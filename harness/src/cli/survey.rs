@@ -78,9 +78,9 @@ struct Common {
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   phasecast survey solo
-      the whole catalogue: about a quarter of an hour on two cores
+      the whole catalogue; it can be stopped and goes on when the command is given again
   phasecast survey solo --inputs first
-      each program on its first input, in less than half that time
+      each program on its first input
   phasecast survey solo --program bzip2 --program chase-768k --quanta 40 --out /tmp/results
       two programs, in less than a minute
   phasecast survey solo --machine my-machine.toml --json")]
@@ -104,7 +104,7 @@ struct SoloArgs {
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   phasecast survey pairs
-      all pairs on the replayed host; the first time streams are recorded, some minutes more
+      all pairs on the replayed host; streams that it lacks are recorded first
   phasecast survey pairs --host emulated --pairs 12
       twelve pairs drawn by the seed, on real guests
   phasecast survey pairs --program bzip2 --program chase-768k --program stream-8m --quanta 40
