@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use workloads::catalogue::{CatalogueError, Family, Input, Program};
 use workloads::inputs::InputFile;
 
+use crate::cli::cache::CacheCommand;
 use crate::cli::print;
 use crate::image::suite;
 use crate::input::{InputError, suggest};
@@ -28,9 +29,8 @@ enum Command {
         /// Only programs of this family.
         #[arg(long, value_enum)]
         family: Option<FamilyChoice>,
-        /// Answer as JSON.
-        #[arg(long)]
-        json: bool,
+        #[command(flatten)]
+        common: CacheCommand,
     },
     /// Say all that is known of one program: command, inputs, generated files, checksums.
     #[command(after_help = "Examples:
@@ -41,9 +41,8 @@ enum Command {
     Show {
         /// The program's name in mixes.
         program: String,
-        /// Answer as JSON.
-        #[arg(long)]
-        json: bool,
+        #[command(flatten)]
+        common: CacheCommand,
     },
 }
 
@@ -66,20 +65,21 @@ impl FamilyChoice {
 
 /// Runs the command.
 pub fn run(args: &Args, _interrupt: &Interrupt) -> anyhow::Result<()> {
-    let catalogue = suite::catalogue(None)?;
     match &args.command {
-        Command::List { family, json } => {
+        Command::List { family, common } => {
+            let catalogue = suite::catalogue(common.cache.named())?;
             let wanted = |program: &&Program| family.is_none_or(|family| program.family == family.family());
             let programs: Vec<&Program> = catalogue.programs().iter().filter(wanted).collect();
-            if *json {
+            if common.json {
                 let programs: Vec<Value> = programs.into_iter().map(described).collect();
                 return print(&format!("{:#}", json!({ "programs": programs })));
             }
             print(&programs.into_iter().map(line).collect::<Vec<_>>().join("\n"))
         }
-        Command::Show { program, json } => {
+        Command::Show { program, common } => {
+            let catalogue = suite::catalogue(common.cache.named())?;
             let program = catalogue.program(program).map_err(|error| unknown(program, error))?;
-            print(&if *json { format!("{:#}", described(program)) } else { details(program) })
+            print(&if common.json { format!("{:#}", described(program)) } else { details(program) })
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::cli::cache::CacheArg;
 use crate::cli::print;
 use crate::cli::qemu::QemuArg;
 use crate::experiment::description::{Experiment, Overrides};
@@ -47,9 +48,8 @@ struct RunArgs {
     /// Seed of everything random, in place of the file's
     #[arg(long, value_name = "S")]
     seed: Option<u64>,
-    /// Cache of guest images and saved states, in place of the user's
-    #[arg(long, value_name = "DIR")]
-    cache: Option<PathBuf>,
+    #[command(flatten)]
+    cache: CacheArg,
     #[command(flatten)]
     qemu: QemuArg,
     /// Print where the results are and their scores as JSON
@@ -78,13 +78,13 @@ pub fn run(args: &Args, interrupt: &Interrupt) -> anyhow::Result<()> {
 
 fn run_experiment(args: &RunArgs, interrupt: &Interrupt) -> anyhow::Result<()> {
     let overrides = Overrides { quanta: args.quanta, seed: args.seed };
-    let described = Experiment::read(&args.experiment, &suite::catalogue(args.cache.as_deref())?, overrides)?;
+    let described = Experiment::read(&args.experiment, &suite::catalogue(args.cache.named())?, overrides)?;
     let command: Vec<String> = std::env::args().collect();
     let progress = Progress::on_standard_error();
-    let qemu = args.qemu.chosen(args.cache.as_deref())?;
+    let qemu = args.qemu.chosen(&args.cache)?;
     let around = Surroundings {
         results: &args.out,
-        cache: args.cache.as_deref(),
+        cache: args.cache.named(),
         qemu: qemu.as_ref(),
         command: &command,
         interrupt,

@@ -2,12 +2,13 @@
 
 use std::path::PathBuf;
 
-use indicatif::ProgressBar;
 use serde_json::json;
 
+use crate::cli::cache::CacheCommand;
 use crate::cli::print;
+use crate::cli::spinner::Spinner;
 use crate::image::suite::{self, Added, Suite, SuiteError};
-use crate::image::{Cache, Fate, Image, Pruned};
+use crate::image::{Fate, Image, Pruned};
 use crate::interrupt::Interrupt;
 
 /// Arguments of `phasecast image`.
@@ -30,7 +31,7 @@ enum Command {
         #[arg(long)]
         refresh: bool,
         #[command(flatten)]
-        common: Common,
+        common: CacheCommand,
     },
     /// Remove the images of other builds, unless somebody is using them.
     #[command(after_help = "Examples:
@@ -47,7 +48,7 @@ enum Command {
         #[arg(long)]
         dry_run: bool,
         #[command(flatten)]
-        common: Common,
+        common: CacheCommand,
     },
     /// Put a suite that you have onto a second disk for guests, so that mixes may name its benchmarks.
     #[command(after_help = "Examples:
@@ -64,7 +65,7 @@ enum Command {
       the same for programs")]
     Show {
         #[command(flatten)]
-        common: Common,
+        common: CacheCommand,
     },
 }
 
@@ -77,28 +78,7 @@ struct SuiteArgs {
     #[arg(long, value_name = "DIR")]
     root: PathBuf,
     #[command(flatten)]
-    common: Common,
-}
-
-#[derive(Debug, clap::Args)]
-struct Common {
-    /// The folder with images [default: $PHASECAST_CACHE, else $XDG_CACHE_HOME/phasecast, else
-    /// ~/.cache/phasecast].
-    #[arg(long, value_name = "DIR")]
-    cache: Option<PathBuf>,
-    /// Answer as JSON.
-    #[arg(long)]
-    json: bool,
-}
-
-impl Common {
-    fn open(&self) -> anyhow::Result<Cache> {
-        let folder = match &self.cache {
-            Some(folder) => folder.clone(),
-            None => Cache::default_folder()?,
-        };
-        Ok(Cache::open(folder)?)
-    }
+    common: CacheCommand,
 }
 
 /// Runs the command.
@@ -111,20 +91,20 @@ pub fn run(args: &Args, interrupt: &Interrupt) -> anyhow::Result<()> {
     }
 }
 
-fn build(common: &Common, refresh: bool, interrupt: &Interrupt) -> anyhow::Result<()> {
-    let cache = common.open()?;
+fn build(common: &CacheCommand, refresh: bool, interrupt: &Interrupt) -> anyhow::Result<()> {
+    let cache = common.cache.open()?;
     if refresh {
         cache.refresh()?;
     }
-    let bar = spinner();
-    let image = Image::ensure(&cache, interrupt, &mut |line| tell(&bar, line));
-    bar.finish_and_clear();
+    let spinner = Spinner::start();
+    let image = Image::ensure(&cache, interrupt, &mut |line| spinner.tell(line));
+    drop(spinner);
     let image = image?;
     if common.json { print_json(&describe(&image)) } else { print(&summary(&image)) }
 }
 
-fn prune(common: &Common, all: bool, dry_run: bool) -> anyhow::Result<()> {
-    let cache = common.open()?;
+fn prune(common: &CacheCommand, all: bool, dry_run: bool) -> anyhow::Result<()> {
+    let cache = common.cache.open()?;
     let pruned = cache.prune(all, dry_run)?;
     let fate = |image: &Pruned| match image.fate {
         Fate::Removed if dry_run => "would be removed",
@@ -147,10 +127,10 @@ fn prune(common: &Common, all: bool, dry_run: bool) -> anyhow::Result<()> {
 }
 
 fn add_suite(args: &SuiteArgs, interrupt: &Interrupt) -> anyhow::Result<()> {
-    let cache = args.common.open()?;
-    let bar = spinner();
-    let added = suite::add(&cache, args.suite, &args.root, interrupt, &mut |line| tell(&bar, line));
-    bar.finish_and_clear();
+    let cache = args.common.cache.open()?;
+    let spinner = Spinner::start();
+    let added = suite::add(&cache, args.suite, &args.root, interrupt, &mut |line| spinner.tell(line));
+    drop(spinner);
     let added = added.map_err(|error| match error {
         SuiteError::Input(mistake) => anyhow::Error::from(mistake),
         SuiteError::Image(error) => error.into(),
@@ -179,19 +159,8 @@ fn describe_suite(added: &Added) -> String {
     lines.join("\n")
 }
 
-fn spinner() -> ProgressBar {
-    let bar = ProgressBar::new_spinner();
-    bar.enable_steady_tick(std::time::Duration::from_millis(200));
-    bar
-}
-
-/// Where there is no terminal the spinner shows nothing: a log gets the lines instead.
-fn tell(bar: &ProgressBar, line: &str) {
-    if bar.is_hidden() { eprintln!("{line}") } else { bar.set_message(line.to_owned()) }
-}
-
-fn show(common: &Common) -> anyhow::Result<()> {
-    let cache = common.open()?;
+fn show(common: &CacheCommand) -> anyhow::Result<()> {
+    let cache = common.cache.open()?;
     let images = cache.images()?;
     if common.json {
         let described: Vec<_> = images

@@ -2,6 +2,7 @@
 //!
 //! 0 done, 1 failed, 2 the input cannot be used, 130 interrupted.
 
+pub mod cache;
 pub mod catalogue;
 pub mod doctor;
 pub mod experiment;
@@ -9,6 +10,7 @@ pub mod image;
 pub mod machine;
 pub mod qemu;
 pub mod record;
+mod spinner;
 pub mod stream;
 pub mod survey;
 pub mod train;

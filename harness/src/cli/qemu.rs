@@ -1,13 +1,11 @@
 //! `phasecast qemu`: installs a second QEMU, and lists those that can be used.
 
-use std::path::PathBuf;
-
-use indicatif::ProgressBar;
 use serde_json::json;
 
+use crate::cli::cache::{CacheArg, CacheCommand};
 use crate::cli::print;
+use crate::cli::spinner::Spinner;
 use crate::emulators::{self, ChoiceError, Emulator, Origin, install};
-use crate::image::Cache;
 use crate::interrupt::Interrupt;
 use crate::qemu::Program;
 
@@ -30,7 +28,7 @@ enum Command {
       uses it for everything that is started so")]
     Install {
         #[command(flatten)]
-        common: Common,
+        common: CacheCommand,
     },
     /// Say which QEMUs there are and which of them can be used; the first is the default.
     #[command(after_help = "Examples:
@@ -38,18 +36,8 @@ enum Command {
   phasecast qemu list --json | jq '.[] | select(.problem == null) | .name'")]
     List {
         #[command(flatten)]
-        common: Common,
+        common: CacheCommand,
     },
-}
-
-#[derive(Debug, clap::Args)]
-struct Common {
-    /// The cache [default: $PHASECAST_CACHE, else $XDG_CACHE_HOME/phasecast, else ~/.cache/phasecast].
-    #[arg(long, value_name = "DIR")]
-    cache: Option<PathBuf>,
-    /// Answer as JSON.
-    #[arg(long)]
-    json: bool,
 }
 
 /// Which QEMU a command uses.
@@ -62,22 +50,15 @@ pub struct QemuArg {
 }
 
 impl QemuArg {
-    /// The QEMU that was named, if one was; `cache` is the one named on the command line.
-    pub fn chosen(&self, cache: Option<&std::path::Path>) -> anyhow::Result<Option<Program>> {
+    /// The QEMU that was named, if one was; installed ones are in `cache`.
+    pub fn chosen(&self, cache: &CacheArg) -> anyhow::Result<Option<Program>> {
         let Some(name) = &self.qemu else { return Ok(None) };
-        match emulators::choose(Some(name), &folder(cache)?) {
+        match emulators::choose(Some(name), &cache.folder()?) {
             Ok(program) => Ok(Some(program)),
             Err(ChoiceError::Input(mistake)) => Err(mistake.into()),
             Err(error) => Err(error.into()),
         }
     }
-}
-
-fn folder(named: Option<&std::path::Path>) -> anyhow::Result<PathBuf> {
-    Ok(match named {
-        Some(folder) => folder.to_owned(),
-        None => Cache::default_folder()?,
-    })
 }
 
 /// Runs the command.
@@ -88,15 +69,11 @@ pub fn run(args: &Args, interrupt: &Interrupt) -> anyhow::Result<()> {
     }
 }
 
-fn install(common: &Common, interrupt: &Interrupt) -> anyhow::Result<()> {
-    let cache = Cache::open(folder(common.cache.as_deref())?)?;
-    let bar = ProgressBar::new_spinner();
-    bar.enable_steady_tick(std::time::Duration::from_millis(200));
-    let program = install::ensure(&cache, interrupt, &mut |line| {
-        // Where there is no terminal the spinner shows nothing: a log gets the lines instead.
-        if bar.is_hidden() { eprintln!("{line}") } else { bar.set_message(line.to_owned()) }
-    });
-    bar.finish_and_clear();
+fn install(common: &CacheCommand, interrupt: &Interrupt) -> anyhow::Result<()> {
+    let cache = common.cache.open()?;
+    let spinner = Spinner::start();
+    let program = install::ensure(&cache, interrupt, &mut |line| spinner.tell(line));
+    drop(spinner);
     let program = program?;
     if common.json {
         print(&format!("{:#}", json!({ "program": program.path(), "version": program.version() })))
@@ -109,8 +86,8 @@ fn install(common: &Common, interrupt: &Interrupt) -> anyhow::Result<()> {
     }
 }
 
-fn list(common: &Common) -> anyhow::Result<()> {
-    let cache = folder(common.cache.as_deref())?;
+fn list(common: &CacheCommand) -> anyhow::Result<()> {
+    let cache = common.cache.folder()?;
     let found = emulators::all(Some(&cache));
     if common.json {
         return print(&serde_json::to_string_pretty(&found)?);

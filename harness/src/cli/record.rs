@@ -11,6 +11,7 @@ use predictor::counters::{Event, GuestId};
 use predictor::policy::{Policy, PolicyKind};
 use serde::Serialize;
 
+use crate::cli::cache::CacheArg;
 use crate::cli::qemu::QemuArg;
 use crate::cli::{print, refuse_overwriting, stream};
 use crate::control::{self, RunLength};
@@ -62,10 +63,8 @@ pub struct Args {
     /// Also keep the run's journal, as JSON lines.
     #[arg(long, value_name = "FILE")]
     journal: Option<PathBuf>,
-    /// The folder with guest images [default: $PHASECAST_CACHE, else $XDG_CACHE_HOME/phasecast, else
-    /// ~/.cache/phasecast].
-    #[arg(long, value_name = "DIR")]
-    cache: Option<PathBuf>,
+    #[command(flatten)]
+    cache: CacheArg,
     #[command(flatten)]
     qemu: QemuArg,
     /// Print the summary as JSON.
@@ -88,8 +87,8 @@ pub fn run(args: &Args, interrupt: &Interrupt) -> anyhow::Result<()> {
 
     let bar = progress_bar(args.quanta);
     let tell = |line: &str| bar.set_message(line.to_owned());
-    let qemu = args.qemu.chosen(args.cache.as_deref())?;
-    let bed = TestBed::prepare_with(args.host, args.cache.as_deref(), qemu.as_ref(), interrupt, &tell)?;
+    let qemu = args.qemu.chosen(&args.cache)?;
+    let bed = TestBed::prepare_with(args.host, args.cache.named(), qemu.as_ref(), interrupt, &tell)?;
     let mut host = bed.launch(&mix, args.quanta, None, interrupt, &tell)?;
     bar.set_message("recording");
 
@@ -111,15 +110,15 @@ pub fn run(args: &Args, interrupt: &Interrupt) -> anyhow::Result<()> {
 fn record_streams(args: &Args, mix: &Mix, interrupt: &Interrupt) -> anyhow::Result<()> {
     BedKind::Replayed.check(mix)?;
     let tell = |line: &str| eprintln!("{line}");
-    let qemu = args.qemu.chosen(args.cache.as_deref())?;
-    let bed = TestBed::prepare_with(BedKind::Replayed, args.cache.as_deref(), qemu.as_ref(), interrupt, &tell)?;
+    let qemu = args.qemu.chosen(&args.cache)?;
+    let bed = TestBed::prepare_with(BedKind::Replayed, args.cache.named(), qemu.as_ref(), interrupt, &tell)?;
     let recorded = bed.record(&[mix], args.quanta, None, interrupt, &tell)?;
     let guests: Vec<_> = mix.guests.iter().map(|guest| guest.name.as_str()).zip(&recorded).collect();
     stream::show_recorded(&guests, args.json)
 }
 
 fn read_mix(args: &Args) -> Result<Mix, InputError> {
-    let mut mix = Mix::read(&args.mix, &suite::catalogue(args.cache.as_deref())?)?;
+    let mut mix = Mix::read(&args.mix, &suite::catalogue(args.cache.named())?)?;
     mix.seed = args.seed.unwrap_or(mix.seed);
     let Some(name) = &args.alone else { return Ok(mix) };
     let index = mix.guests.iter().position(|guest| guest.name == *name);

@@ -10,6 +10,7 @@ use machine::stream::Stream;
 use predictor::miss_ratio::Sampling;
 use serde_json::{Value, json};
 
+use crate::cli::cache::{CacheArg, CacheCommand};
 use crate::cli::print;
 use crate::cli::qemu::QemuArg;
 use crate::curves::{self, GuestCurves, PhaseCurve, Phases, Settings};
@@ -40,7 +41,7 @@ enum Action {
   phasecast stream list --json")]
     List {
         #[command(flatten)]
-        common: Common,
+        common: CacheCommand,
     },
     /// Say how often each guest would miss in LLCs of other sizes, from its stream.
     #[command(after_help = "Examples:
@@ -68,7 +69,7 @@ enum Action {
         #[arg(long)]
         dry_run: bool,
         #[command(flatten)]
-        common: Common,
+        common: CacheCommand,
     },
 }
 
@@ -98,30 +99,13 @@ struct CurvesArgs {
     #[command(flatten)]
     qemu: QemuArg,
     #[command(flatten)]
-    common: Common,
+    common: CacheCommand,
 }
 
-#[derive(Debug, clap::Args)]
-struct Common {
-    /// The folder with images and streams [default: $PHASECAST_CACHE, else $XDG_CACHE_HOME/phasecast, else
-    /// ~/.cache/phasecast].
-    #[arg(long, value_name = "DIR")]
-    cache: Option<PathBuf>,
-    /// Answer as JSON.
-    #[arg(long)]
-    json: bool,
-}
-
-impl Common {
-    fn open(&self) -> anyhow::Result<(Cache, Streams)> {
-        let folder = match &self.cache {
-            Some(folder) => folder.clone(),
-            None => Cache::default_folder()?,
-        };
-        let cache = Cache::open(folder)?;
-        let streams = Streams::open(cache.folder())?;
-        Ok((cache, streams))
-    }
+fn open(cache: &CacheArg) -> anyhow::Result<(Cache, Streams)> {
+    let cache = cache.open()?;
+    let streams = Streams::open(cache.folder())?;
+    Ok((cache, streams))
 }
 
 /// Runs the command.
@@ -130,7 +114,7 @@ pub fn run(args: &Args, interrupt: &Interrupt) -> anyhow::Result<()> {
         Action::List { common } => list(common),
         Action::Curves(args) => curves_of(args, interrupt),
         Action::Prune { older_than, all, dry_run, common } => {
-            let (cache, streams) = common.open()?;
+            let (cache, streams) = open(&common.cache)?;
             let images: Vec<String> = cache.digests()?;
             let now = SystemTime::now();
             let reason = |entry: &Entry| match *all {
@@ -181,7 +165,7 @@ fn curves_of_mix(
     settings: Settings,
     interrupt: &Interrupt,
 ) -> anyhow::Result<(Vec<GuestCurves>, u64)> {
-    let mix = Mix::read(&args.source, &suite::catalogue(args.common.cache.as_deref())?)?;
+    let mix = Mix::read(&args.source, &suite::catalogue(args.common.cache.named())?)?;
     let names: Vec<&str> = mix.guests.iter().map(|guest| guest.name.as_str()).collect();
     if let Some(unknown) = args.guest.as_deref().filter(|name| !names.contains(name)) {
         let problem = format!("--guest names {unknown:?}, which is no guest of the mix");
@@ -189,9 +173,8 @@ fn curves_of_mix(
     }
     BedKind::Replayed.check(&mix)?;
     let tell = |line: &str| eprintln!("{line}");
-    let cache = args.common.cache.as_deref();
-    let qemu = args.qemu.chosen(cache)?;
-    let bed = TestBed::prepare_with(BedKind::Replayed, cache, qemu.as_ref(), interrupt, &tell)?;
+    let qemu = args.qemu.chosen(&args.common.cache)?;
+    let bed = TestBed::prepare_with(BedKind::Replayed, args.common.cache.named(), qemu.as_ref(), interrupt, &tell)?;
     let recorded = bed.record(&[&mix], args.quanta, None, interrupt, &tell)?;
     let sizes = curves::sizes_bytes(&mix.machine);
     let mut found = Vec::new();
@@ -232,8 +215,8 @@ fn table_of(guest: &GuestCurves) -> String {
     lines.join("\n")
 }
 
-fn list(common: &Common) -> anyhow::Result<()> {
-    let (_, streams) = common.open()?;
+fn list(common: &CacheCommand) -> anyhow::Result<()> {
+    let (_, streams) = open(&common.cache)?;
     let entries = streams.entries()?;
     if common.json {
         let described: Vec<Value> = entries.iter().map(describe).collect();

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use machine::spec::Machine;
 use predictor::policy::PolicyKind;
 
+use crate::cli::cache::CacheArg;
 use crate::cli::print;
 use crate::cli::qemu::QemuArg;
 use crate::experiment::Surroundings;
@@ -65,9 +66,8 @@ struct Common {
     /// Folder in which the results folder is made
     #[arg(long, value_name = "DIR", default_value = "results")]
     out: PathBuf,
-    /// Cache of guest images and saved states, in place of the user's
-    #[arg(long, value_name = "DIR")]
-    cache: Option<PathBuf>,
+    #[command(flatten)]
+    cache: CacheArg,
     #[command(flatten)]
     qemu: QemuArg,
     /// Print where the results are, and what was found, as JSON
@@ -294,8 +294,8 @@ impl Common {
     ) -> anyhow::Result<Outcome> {
         let command: Vec<String> = std::env::args().collect();
         let progress = Progress::on_standard_error();
-        let cache = self.cache.as_deref();
-        let qemu = self.qemu.chosen(cache)?;
+        let cache = self.cache.named();
+        let qemu = self.qemu.chosen(&self.cache)?;
         let qemu = qemu.as_ref();
         survey(&Surroundings { results: &self.out, cache, qemu, command: &command, interrupt, progress: &progress })
             .map_err(plainly)
