@@ -11,6 +11,8 @@ pub mod interrupt;
 
 pub mod provenance;
 
+pub mod results;
+
 pub mod qemu;
 
 pub mod image;

@@ -15,7 +15,7 @@ use crate::input::InputError;
 use crate::interrupt::Interrupt;
 use crate::machines;
 use crate::mix;
-use crate::survey::{self, SUMMARY, SurveyError, pairs, replay, sensitivity, solo};
+use crate::survey::{self, Collected, Outcome, SUMMARY, SurveyError, pairs, replay, sensitivity, solo};
 use crate::testbed::BedKind;
 
 /// Arguments of `phasecast survey`.
@@ -209,12 +209,7 @@ fn run_solo(args: &SoloArgs, interrupt: &Interrupt) -> anyhow::Result<()> {
         programs: args.programs.clone(),
         inputs: args.inputs,
     };
-    let outcome = args.common.surrounded(interrupt, |around| solo::run(&request, around))?;
-    if args.common.json {
-        let found = serde_json::json!({ "folder": outcome.folder, "programs": solo::for_programs(&outcome.solo) });
-        return print(&format!("{found:#}"));
-    }
-    print(&format!("{}\nreport: {}", solo::for_people(&outcome.solo), outcome.folder.join(SUMMARY).display()))
+    args.common.take(interrupt, |around| solo::run(&request, around))
 }
 
 fn run_pairs(args: &PairsArgs, interrupt: &Interrupt) -> anyhow::Result<()> {
@@ -230,12 +225,7 @@ fn run_pairs(args: &PairsArgs, interrupt: &Interrupt) -> anyhow::Result<()> {
         reseeded: args.reseed.unwrap_or(if replayed { 12 } else { 0 }),
         checked: args.check.unwrap_or(if replayed { 6 } else { 0 }),
     };
-    let outcome = args.common.surrounded(interrupt, |around| pairs::run(&request, around))?;
-    if args.common.json {
-        let found = serde_json::json!({ "folder": outcome.folder, "found": pairs::for_programs(&outcome.pairs) });
-        return print(&format!("{found:#}"));
-    }
-    print(&format!("{}\n\nreport: {}", pairs::for_people(&outcome.pairs), outcome.folder.join(SUMMARY).display()))
+    args.common.take(interrupt, |around| pairs::run(&request, around))
 }
 
 fn run_sensitivity(args: &SensitivityArgs, interrupt: &Interrupt) -> anyhow::Result<()> {
@@ -250,14 +240,7 @@ fn run_sensitivity(args: &SensitivityArgs, interrupt: &Interrupt) -> anyhow::Res
         seed: args.common.seed,
         pairs: args.pairs.clone(),
     };
-    let outcome = args.common.surrounded(interrupt, |around| sensitivity::run(&request, around))?;
-    if args.common.json {
-        let found = sensitivity::for_programs(&outcome.sensitivity);
-        let found = serde_json::json!({ "folder": outcome.folder, "found": found });
-        return print(&format!("{found:#}"));
-    }
-    let found = sensitivity::for_people(&outcome.sensitivity);
-    print(&format!("{found}\n\nreport: {}", outcome.folder.join(SUMMARY).display()))
+    args.common.take(interrupt, |around| sensitivity::run(&request, around))
 }
 
 fn run_replay(args: &ReplayArgs, interrupt: &Interrupt) -> anyhow::Result<()> {
@@ -271,12 +254,7 @@ fn run_replay(args: &ReplayArgs, interrupt: &Interrupt) -> anyhow::Result<()> {
         policy: policy.expect("the parser lets no other name pass"),
         timed_quanta: args.timed_quanta,
     };
-    let outcome = args.common.surrounded(interrupt, |around| replay::run(&request, around))?;
-    if args.common.json {
-        let found = serde_json::json!({ "folder": outcome.folder, "found": replay::for_programs(&outcome.replay) });
-        return print(&format!("{found:#}"));
-    }
-    print(&format!("{}\n\nreport: {}", replay::for_people(&outcome.replay), outcome.folder.join(SUMMARY).display()))
+    args.common.take(interrupt, |around| replay::run(&request, around))
 }
 
 impl Common {
@@ -287,18 +265,25 @@ impl Common {
         Ok(machine)
     }
 
-    fn surrounded<Outcome>(
+    /// Takes the survey and answers with what it found.
+    fn take<Body: Collected>(
         &self,
         interrupt: &Interrupt,
-        survey: impl FnOnce(&Surroundings<'_>) -> Result<Outcome, SurveyError>,
-    ) -> anyhow::Result<Outcome> {
+        survey: impl FnOnce(&Surroundings<'_>) -> Result<Outcome<Body>, SurveyError>,
+    ) -> anyhow::Result<()> {
         let command: Vec<String> = std::env::args().collect();
         let progress = Progress::on_standard_error();
         let cache = self.cache.named();
         let qemu = self.qemu.chosen(&self.cache)?;
         let qemu = qemu.as_ref();
-        survey(&Surroundings { results: &self.out, cache, qemu, command: &command, interrupt, progress: &progress })
-            .map_err(plainly)
+        let around =
+            Surroundings { results: &self.out, cache, qemu, command: &command, interrupt, progress: &progress };
+        let Outcome { folder, found } = survey(&around).map_err(plainly)?;
+        if self.json {
+            let answer = serde_json::json!({ "folder": folder, "found": found.for_programs() });
+            return print(&format!("{answer:#}"));
+        }
+        print(&format!("{}\n\nreport: {}", found.for_people(), folder.join(SUMMARY).display()))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{GuestCurves, Source};
 use crate::report::ReportError;
-use crate::report::figures::canvas::{Anchor, Canvas, DrawError, Drawn, Lettering, draw as on_sheet, width_of};
+use crate::report::figures::canvas::{Anchor, Canvas, Drawn, Lettering, draw as on_sheet, width_of};
 use crate::report::figures::palette;
 use crate::report::figures::scale::Axis;
 
@@ -20,7 +20,7 @@ pub fn draw(guests: &[GuestCurves], llc_bytes: u64) -> Result<String, ReportErro
     let drawn = on_sheet((WIDTH as u32, (PANEL * guests.len().max(1) as i32) as u32), |canvas| {
         (0..).zip(guests).try_for_each(|(row, guest)| panel(canvas, guest, llc_bytes, PANEL * row))
     });
-    drawn.map_err(|error: DrawError| ReportError::Figure { figure: "curves".to_owned(), reason: error.to_string() })
+    drawn.map_err(ReportError::drawing("curves"))
 }
 
 fn panel(canvas: &Canvas<'_>, guest: &GuestCurves, llc_bytes: u64, offset: i32) -> Drawn {

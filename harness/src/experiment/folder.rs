@@ -10,9 +10,7 @@ use super::ExperimentError;
 use super::description::Experiment;
 use crate::input::read_text;
 use crate::provenance::date_of;
-
-/// Ends the name of a folder in which a run is going on, or stopped half-way.
-const PARTIAL: &str = "-partial";
+use crate::results::{self, FileError};
 
 const EXPERIMENT: &str = "experiment.toml";
 const MIX: &str = "mix.toml";
@@ -22,33 +20,13 @@ const MACHINE: &str = "machine.toml";
 #[derive(Debug)]
 pub(super) struct ResultsFolder {
     partial: PathBuf,
-    complete: PathBuf,
 }
 
 impl ResultsFolder {
-    /// Makes `<results>/<date>-<host>-<name>-partial`; where that, or the complete folder, exists, a number follows the
-    /// name.
+    /// Makes the folder `<date>-<host>-<name>` in `results`, partial as yet.
     pub(super) fn create(results: &Path, experiment: &Experiment, now: SystemTime) -> Result<Self, ExperimentError> {
-        std::fs::create_dir_all(results).map_err(ExperimentError::io("create", results))?;
-        let base = format!("{}-{}-{}", date_of(now), experiment.host.name(), experiment.name);
-        for number in 1u32.. {
-            let name = if number == 1 { base.clone() } else { format!("{base}-{number}") };
-            let complete = results.join(&name);
-            let partial = results.join(name + PARTIAL);
-            if complete.exists() {
-                continue;
-            }
-            match std::fs::create_dir(&partial) {
-                Ok(()) => {
-                    let raw = partial.join("raw");
-                    std::fs::create_dir(&raw).map_err(ExperimentError::io("create", &raw))?;
-                    return Ok(Self { partial, complete });
-                }
-                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(ExperimentError::io("create", &partial)(error)),
-            }
-        }
-        unreachable!("there are fewer folders than numbers")
+        let name = format!("{}-{}-{}", date_of(now), experiment.host.name(), experiment.name);
+        Ok(Self { partial: results::begin(results, &name, &["raw"])? })
     }
 
     /// Where everything is written.
@@ -74,13 +52,12 @@ impl ResultsFolder {
 
     fn keep(&self, name: &str, text: &str) -> Result<(), ExperimentError> {
         let file = self.partial.join(name);
-        std::fs::write(&file, text).map_err(ExperimentError::io("write", &file))
+        Ok(std::fs::write(&file, text).map_err(FileError::io("write", &file))?)
     }
 
     /// Gives the folder its name: all of it is there.
     pub(super) fn complete(self) -> Result<PathBuf, ExperimentError> {
-        std::fs::rename(&self.partial, &self.complete).map_err(ExperimentError::io("complete", &self.complete))?;
-        Ok(self.complete)
+        Ok(results::complete(&self.partial)?)
     }
 }
 

@@ -30,6 +30,7 @@ use crate::journal::JournalError;
 use crate::qemu::Program;
 use crate::report::collected::Collected;
 use crate::report::{self, ReportError};
+use crate::results::FileError;
 use crate::testbed::{BedError, TestBed};
 use crate::trace::TraceError;
 
@@ -81,30 +82,9 @@ pub enum ExperimentError {
     /// The report could not be made.
     #[error(transparent)]
     Report(#[from] ReportError),
-    /// The file system said no.
-    #[error("failed to {action} {}: {cause}", .file.display())]
-    Io {
-        /// What was tried.
-        action: &'static str,
-        /// On which file.
-        file: PathBuf,
-        /// Why not.
-        cause: std::io::Error,
-    },
-    /// A results folder cannot be read.
-    #[error("failed to read {}: {problem}", .file.display())]
-    Unreadable {
-        /// Which file.
-        file: PathBuf,
-        /// What is wrong with it.
-        problem: String,
-    },
-}
-
-impl ExperimentError {
-    pub(crate) fn io<'a>(action: &'static str, file: &'a Path) -> impl FnOnce(std::io::Error) -> Self + use<'a> {
-        move |cause| Self::Io { action, file: file.to_owned(), cause }
-    }
+    /// A file of the results cannot be written or read.
+    #[error(transparent)]
+    File(#[from] FileError),
 }
 
 /// Around an experiment: where its results go, and who is told what.
@@ -165,7 +145,7 @@ pub fn read_collected(folder: &Path) -> Result<Collected, ExperimentError> {
     let text = std::fs::read_to_string(&file).map_err(|error| {
         InputError::new(error.to_string(), "give a folder that `phasecast experiment run` has completed").in_file(&file)
     })?;
-    let unreadable = |problem: String| ExperimentError::Unreadable { file: file.clone(), problem };
+    let unreadable = FileError::unreadable(&file);
     let collected: Collected = serde_json::from_str(&text).map_err(|error| unreadable(error.to_string()))?;
     collected.check().map_err(unreadable)?;
     Ok(collected)
@@ -176,13 +156,12 @@ fn write_report(folder: &Path, collected: &Collected) -> Result<(), ExperimentEr
     let figures = report.figures.iter().map(|figure| (figure.file.as_str(), figure.svg.as_str()));
     for (name, text) in figures.chain([(SUMMARY, report.summary.as_str())]) {
         let file = folder.join(name);
-        std::fs::write(&file, text).map_err(ExperimentError::io("write", &file))?;
+        std::fs::write(&file, text).map_err(FileError::io("write", &file))?;
     }
     Ok(())
 }
 
 fn write_json(file: &Path, value: &impl serde::Serialize) -> Result<(), ExperimentError> {
-    let text = serde_json::to_string(value)
-        .map_err(|error| ExperimentError::Unreadable { file: file.to_owned(), problem: error.to_string() })?;
-    std::fs::write(file, text + "\n").map_err(ExperimentError::io("write", file))
+    let write = || std::fs::write(file, serde_json::to_string(value)? + "\n");
+    Ok(write().map_err(FileError::io("write", file))?)
 }

@@ -25,6 +25,6 @@ pub fn all(collected: &Collected) -> Result<Vec<Figure>, ReportError> {
 }
 
 fn named(file: &str, caption: &str, drawn: Result<String, canvas::DrawError>) -> Result<Figure, ReportError> {
-    let svg = drawn.map_err(|error| ReportError::Figure { figure: file.to_owned(), reason: error.to_string() })?;
+    let svg = drawn.map_err(ReportError::drawing(file))?;
     Ok(Figure { file: file.to_owned(), caption: caption.to_owned(), svg })
 }

@@ -9,6 +9,7 @@ pub mod metrics;
 pub mod summary;
 
 use collected::Collected;
+use figures::canvas::DrawError;
 
 /// A figure with the name of its file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,4 +60,11 @@ pub enum ReportError {
     /// The summary could not be written.
     #[error("failed to write the summary: {0}")]
     Summary(#[from] minijinja::Error),
+}
+
+impl ReportError {
+    /// What to make of the figure called `name` that could not be drawn.
+    pub(crate) fn drawing(name: &str) -> impl FnOnce(DrawError) -> Self + use<'_> {
+        move |error| Self::Figure { figure: name.to_owned(), reason: error.to_string() }
+    }
 }

@@ -95,7 +95,16 @@ pub struct Pair {
     pub sides: [Side; 2],
 }
 
+/// A side that is slowed down by more than this suffers.
+pub const SUFFERS: f64 = 1.2;
+
 impl Pair {
+    /// Whether one side suffers.
+    #[must_use]
+    pub fn suffers(&self) -> bool {
+        self.worst() > SUFFERS
+    }
+
     /// Slowdown of the side that suffers more.
     #[must_use]
     pub fn worst(&self) -> f64 {

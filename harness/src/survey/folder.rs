@@ -21,11 +21,9 @@ use super::{Collected, FINDINGS, Kept, SurveyError, VERSION, report_again};
 use crate::experiment::Surroundings;
 use crate::interrupt::Interrupted;
 use crate::provenance::{ThisMachine, date_of, revision, time_of};
+use crate::results::{self, FileError};
 use crate::testbed::TestBed;
 use crate::workers::side_by_side;
-
-/// Ends the name of a folder in which a survey is going on, or stopped half-way.
-const PARTIAL: &str = "-partial";
 
 /// After so many failed runs no further one begins: it is not the runs that are at fault.
 const MOST_FAILURES: usize = 5;
@@ -88,7 +86,6 @@ struct Sitting {
 #[derive(Debug)]
 pub struct SurveyFolder {
     plan: Plan,
-    results: PathBuf,
     partial: PathBuf,
     sittings: Vec<Sitting>,
     began: Instant,
@@ -100,7 +97,7 @@ impl SurveyFolder {
     /// The folder in `results` in which a survey of the same plan was stopped, else a new one.
     pub fn open(plan: Plan, around: &Surroundings<'_>) -> Result<Self, SurveyError> {
         let results = around.results;
-        std::fs::create_dir_all(results).map_err(SurveyError::io("create", results))?;
+        std::fs::create_dir_all(results).map_err(FileError::io("create", results))?;
         let (partial, lock) = match find(results, &plan)? {
             Some(found) => found,
             None => create(results, &plan)?,
@@ -108,7 +105,7 @@ impl SurveyFolder {
         let mut sittings: Vec<Sitting> = read_if_there(&partial.join("sittings.json"))?.unwrap_or_default();
         sittings.push(Sitting { began: time_of(SystemTime::now()), command: around.command.to_vec() });
         write_whole(&partial, "sittings.json", &sittings)?;
-        let folder = Self { plan, results: results.to_owned(), partial, sittings, began: Instant::now(), _lock: lock };
+        let folder = Self { plan, partial, sittings, began: Instant::now(), _lock: lock };
         let (done, all) =
             (folder.plan.runs.iter().filter(|run| folder.finding(run).exists()).count(), folder.plan.runs.len());
         let going_on = if done > 0 { format!(", {done} of them done before") } else { String::new() };
@@ -195,33 +192,24 @@ impl SurveyFolder {
         write_whole(&self.partial, FINDINGS, &kept)?;
         report_again(&self.partial)?;
         let machine = self.partial.join("machine.toml");
-        std::fs::write(&machine, &self.plan.machine).map_err(SurveyError::io("write", &machine))?;
+        std::fs::write(&machine, &self.plan.machine).map_err(FileError::io("write", &machine))?;
         write_whole(&self.partial, "manifest.json", &Manifest::of(&self, bed))?;
         for leftover in ["sittings.json", "plan.json", "lock"].map(|name| self.partial.join(name)) {
-            std::fs::remove_file(&leftover).map_err(SurveyError::io("remove", &leftover))?;
+            std::fs::remove_file(&leftover).map_err(FileError::io("remove", &leftover))?;
         }
         let found = self.partial.join("found");
-        std::fs::remove_dir_all(&found).map_err(SurveyError::io("remove", &found))?;
+        std::fs::remove_dir_all(&found).map_err(FileError::io("remove", &found))?;
         // Empty where the survey keeps no traces; then it says nothing.
         let _ = std::fs::remove_dir(self.partial.join("raw"));
-        let partial = self.partial.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        let base = base_of(&partial);
-        for number in 1u32.. {
-            let complete = self.results.join(numbered(base, number));
-            if !complete.exists() {
-                std::fs::rename(&self.partial, &complete).map_err(SurveyError::io("complete", &complete))?;
-                return Ok(complete);
-            }
-        }
-        unreachable!("there are fewer folders than numbers")
+        Ok(results::complete(&self.partial)?)
     }
 }
 
 /// A partial folder of the same plan at which nobody is at work, with its lock.
-fn find(results: &Path, plan: &Plan) -> Result<Option<(PathBuf, File)>, SurveyError> {
-    let entries = std::fs::read_dir(results).map_err(SurveyError::io("read", results))?;
+fn find(results_folder: &Path, plan: &Plan) -> Result<Option<(PathBuf, File)>, SurveyError> {
+    let entries = std::fs::read_dir(results_folder).map_err(FileError::io("read", results_folder))?;
     let mut folders: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
-    folders.retain(|folder| folder.to_string_lossy().ends_with(PARTIAL));
+    folders.retain(|folder| results::is_partial(folder));
     folders.sort();
     for folder in folders {
         // Another survey's or an experiment's folder, or one that was just begun, is none to go on in.
@@ -235,51 +223,22 @@ fn find(results: &Path, plan: &Plan) -> Result<Option<(PathBuf, File)>, SurveyEr
     Ok(None)
 }
 
-fn create(results: &Path, plan: &Plan) -> Result<(PathBuf, File), SurveyError> {
-    let base = format!("{}-{}-survey-{}", date_of(SystemTime::now()), plan.host, plan.survey);
-    for number in 1u32.. {
-        let name = numbered(&base, number);
-        if results.join(&name).exists() {
-            continue;
-        }
-        let partial = results.join(name + PARTIAL);
-        match std::fs::create_dir(&partial) {
-            Ok(()) => {
-                for inner in ["raw", "found"].map(|name| partial.join(name)) {
-                    std::fs::create_dir(&inner).map_err(SurveyError::io("create", &inner))?;
-                }
-                let lock = lock(&partial)?.expect("nobody else knows of it yet");
-                write_whole(&partial, "plan.json", plan)?;
-                return Ok((partial, lock));
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(SurveyError::io("create", &partial)(error)),
-        }
-    }
-    unreachable!("there are fewer folders than numbers")
-}
-
-fn numbered(base: &str, number: u32) -> String {
-    if number == 1 { base.to_owned() } else { format!("{base}-{number}") }
-}
-
-/// A partial folder's name without what follows the survey's.
-fn base_of(partial: &str) -> &str {
-    let name = partial.strip_suffix(PARTIAL).unwrap_or(partial);
-    match name.rsplit_once('-') {
-        Some((base, number)) if number.chars().all(|letter| letter.is_ascii_digit()) => base,
-        _ => name,
-    }
+fn create(results_folder: &Path, plan: &Plan) -> Result<(PathBuf, File), SurveyError> {
+    let name = format!("{}-{}-survey-{}", date_of(SystemTime::now()), plan.host, plan.survey);
+    let partial = results::begin(results_folder, &name, &["raw", "found"])?;
+    let lock = lock(&partial)?.expect("nobody else knows of it yet");
+    write_whole(&partial, "plan.json", plan)?;
+    Ok((partial, lock))
 }
 
 /// The folder's lock, unless somebody has it.
 fn lock(folder: &Path) -> Result<Option<File>, SurveyError> {
     let file = folder.join("lock");
-    let lock = File::create(&file).map_err(SurveyError::io("create", &file))?;
+    let lock = File::create(&file).map_err(FileError::io("create", &file))?;
     match lock.try_lock() {
         Ok(()) => Ok(Some(lock)),
         Err(std::fs::TryLockError::WouldBlock) => Ok(None),
-        Err(std::fs::TryLockError::Error(error)) => Err(SurveyError::io("lock", &file)(error)),
+        Err(std::fs::TryLockError::Error(error)) => Err(FileError::io("lock", &file)(error).into()),
     }
 }
 
@@ -287,17 +246,16 @@ fn read_if_there<Value: DeserializeOwned>(file: &Path) -> Result<Option<Value>, 
     let text = match std::fs::read_to_string(file) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(SurveyError::io("read", file)(error)),
+        Err(error) => return Err(FileError::io("read", file)(error).into()),
     };
-    let unreadable =
-        |error: serde_json::Error| SurveyError::Unreadable { file: file.to_owned(), problem: error.to_string() };
-    serde_json::from_str(&text).map(Some).map_err(unreadable)
+    let found = serde_json::from_str(&text).map_err(|error| FileError::unreadable(file)(error.to_string()))?;
+    Ok(Some(found))
 }
 
 /// Writes a file that is whole whenever it is there.
 fn write_whole(folder: &Path, name: &str, value: &impl Serialize) -> Result<(), SurveyError> {
     let file = folder.join(name);
-    let io = SurveyError::io("write", &file);
+    let io = FileError::io("write", &file);
     let write = || -> std::io::Result<()> {
         let text = serde_json::to_string(value)? + "\n";
         let readable = Permissions::from_mode(0o644);
@@ -306,7 +264,7 @@ fn write_whole(folder: &Path, name: &str, value: &impl Serialize) -> Result<(), 
         temporary.persist(&file)?;
         Ok(())
     };
-    write().map_err(io)
+    Ok(write().map_err(io)?)
 }
 
 /// An error with all its causes on one line.
@@ -344,12 +302,6 @@ impl<'a> Manifest<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_folders_number_is_no_part_of_its_name() {
-        assert_eq!(base_of("2026-01-31-replayed-survey-pairs-partial"), "2026-01-31-replayed-survey-pairs");
-        assert_eq!(base_of("2026-01-31-replayed-survey-pairs-12-partial"), "2026-01-31-replayed-survey-pairs");
-    }
 
     #[test]
     fn a_folder_at_which_somebody_is_at_work_is_not_gone_on_in() {

@@ -26,6 +26,8 @@ use crate::control::ControlError;
 use crate::input::InputError;
 use crate::interrupt::Interrupted;
 use crate::report::ReportError;
+use crate::report::figures::canvas::DrawError;
+use crate::results::FileError;
 use crate::testbed::BedError;
 use crate::trace::TraceError;
 
@@ -52,6 +54,11 @@ impl TextFile {
     pub fn new(name: impl Into<String>, text: impl Into<String>) -> Self {
         Self { name: name.into(), text: text.into() }
     }
+
+    /// A figure called `name`, if it could be drawn.
+    fn figure(name: &str, drawn: Result<String, DrawError>) -> Result<Self, ReportError> {
+        Ok(Self::new(name, drawn.map_err(ReportError::drawing(name))?))
+    }
 }
 
 /// All that a survey found.
@@ -64,6 +71,21 @@ pub trait Collected: Serialize + DeserializeOwned {
 
     /// Every file that is made from it: [`SUMMARY`], tables, figures, the page on method and bias. A pure function.
     fn render(&self) -> Result<Vec<TextFile>, ReportError>;
+
+    /// What a person wants to see at once, for a terminal.
+    fn for_people(&self) -> String;
+
+    /// The same for programs.
+    fn for_programs(&self) -> serde_json::Value;
+}
+
+/// A finished survey.
+#[derive(Debug)]
+pub struct Outcome<Body> {
+    /// Its folder.
+    pub folder: PathBuf,
+    /// What was found.
+    pub found: Body,
 }
 
 /// How findings stand in their file.
@@ -86,23 +108,23 @@ pub fn render(folder: &Path) -> Result<Vec<TextFile>, SurveyError> {
     let text = std::fs::read_to_string(&file).map_err(|error| {
         InputError::new(error.to_string(), "give a folder that `phasecast survey` has completed").in_file(&file)
     })?;
-    let unreadable = |problem: String| SurveyError::Unreadable { file: file.clone(), problem };
+    let unreadable = FileError::unreadable(&file);
     let head: Head = serde_json::from_str(&text).map_err(|error| unreadable(error.to_string()))?;
     if head.version != VERSION {
-        return Err(unreadable(format!("it has version {}, and this release reads {VERSION}", head.version)));
+        return Err(unreadable(format!("it has version {}, and this release reads {VERSION}", head.version)).into());
     }
     match head.survey.as_str() {
         pairs::Pairs::SURVEY => rendered::<pairs::Pairs>(&text, &unreadable),
         replay::Replay::SURVEY => rendered::<replay::Replay>(&text, &unreadable),
         sensitivity::Sensitivity::SURVEY => rendered::<sensitivity::Sensitivity>(&text, &unreadable),
         solo::Solo::SURVEY => rendered::<solo::Solo>(&text, &unreadable),
-        other => Err(unreadable(format!("this release knows no survey called {other:?}"))),
+        other => Err(unreadable(format!("this release knows no survey called {other:?}")).into()),
     }
 }
 
 fn rendered<Body: Collected>(
     text: &str,
-    unreadable: &dyn Fn(String) -> SurveyError,
+    unreadable: &dyn Fn(String) -> FileError,
 ) -> Result<Vec<TextFile>, SurveyError> {
     let kept: Kept<Body> = serde_json::from_str(text).map_err(|error| unreadable(error.to_string()))?;
     kept.findings.check().map_err(unreadable)?;
@@ -114,7 +136,7 @@ pub fn report_again(folder: &Path) -> Result<Vec<String>, SurveyError> {
     let files = render(folder)?;
     for TextFile { name, text } in &files {
         let file = folder.join(name);
-        std::fs::write(&file, text).map_err(SurveyError::io("write", &file))?;
+        std::fs::write(&file, text).map_err(FileError::io("write", &file))?;
     }
     Ok(files.into_iter().map(|file| file.name).collect())
 }
@@ -185,31 +207,12 @@ pub enum SurveyError {
     /// The report could not be made.
     #[error(transparent)]
     Report(#[from] ReportError),
-    /// The file system said no.
-    #[error("failed to {action} {}: {cause}", .file.display())]
-    Io {
-        /// What was tried.
-        action: &'static str,
-        /// On which file.
-        file: PathBuf,
-        /// Why not.
-        cause: std::io::Error,
-    },
-    /// A file of results cannot be read.
-    #[error("failed to read {}: {problem}", .file.display())]
-    Unreadable {
-        /// Which file.
-        file: PathBuf,
-        /// What is wrong with it.
-        problem: String,
-    },
+    /// A file of the results cannot be written or read.
+    #[error(transparent)]
+    File(#[from] FileError),
 }
 
 impl SurveyError {
-    pub(crate) fn io<'a>(action: &'static str, file: &'a Path) -> impl FnOnce(std::io::Error) -> Self + use<'a> {
-        move |cause| Self::Io { action, file: file.to_owned(), cause }
-    }
-
     /// Whether somebody asked for it.
     fn is_interruption(&self) -> bool {
         let mut causes = std::iter::successors(Some(self as &dyn std::error::Error), |cause| cause.source());

@@ -7,8 +7,6 @@
 mod figures;
 mod report;
 
-use std::path::PathBuf;
-
 use machine::spec::Machine;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -18,7 +16,7 @@ use workloads::catalogue::{Catalogue, Program};
 use super::corun::{self, CoRun, CoRuns, Pair, Setting};
 use super::folder::{Plan, SurveyFolder};
 use super::play::{Work, choose, prepare};
-use super::{Collected, SurveyError, TextFile};
+use super::{Collected, Outcome, SurveyError, TextFile};
 use crate::experiment::Surroundings;
 use crate::input::InputError;
 use crate::report::ReportError;
@@ -75,17 +73,8 @@ pub struct Pairs {
     pub checked: Vec<Pair>,
 }
 
-/// A finished survey.
-#[derive(Debug)]
-pub struct Outcome {
-    /// Its folder.
-    pub folder: PathBuf,
-    /// What was found.
-    pub pairs: Pairs,
-}
-
 /// Runs the survey to its end, into a results folder of its own.
-pub fn run(request: &Request, around: &Surroundings<'_>) -> Result<Outcome, SurveyError> {
+pub fn run(request: &Request, around: &Surroundings<'_>) -> Result<Outcome<Pairs>, SurveyError> {
     let catalogue = Catalogue::builtin();
     let programs = programs(&catalogue, &request.programs)?;
     let all = every_pair(&programs);
@@ -128,7 +117,7 @@ pub fn run(request: &Request, around: &Surroundings<'_>) -> Result<Outcome, Surv
         reseeded,
         checked,
     };
-    Ok(Outcome { folder: folder.complete(&pairs, &bed)?, pairs })
+    Ok(Outcome { folder: folder.complete(&pairs, &bed)?, found: pairs })
 }
 
 /// The programs of these names, which have to end; every one that does if there is no name.
@@ -162,18 +151,6 @@ fn drawn<'a>(pairs: &[[Work<'a>; 2]], many: Option<usize>, seed: u64) -> Vec<[Wo
     places.into_iter().map(|place| pairs[place]).collect()
 }
 
-/// The two shares and the programs that suffer and press most, for a terminal.
-#[must_use]
-pub fn for_people(pairs: &Pairs) -> String {
-    report::for_terminal(pairs)
-}
-
-/// The two shares, and every pair, for programs.
-#[must_use]
-pub fn for_programs(pairs: &Pairs) -> serde_json::Value {
-    report::as_json(pairs)
-}
-
 impl Collected for Pairs {
     const SURVEY: &'static str = "pairs";
 
@@ -183,6 +160,14 @@ impl Collected for Pairs {
 
     fn render(&self) -> Result<Vec<TextFile>, ReportError> {
         report::render(self)
+    }
+
+    fn for_people(&self) -> String {
+        report::for_terminal(self)
+    }
+
+    fn for_programs(&self) -> serde_json::Value {
+        report::as_json(self)
     }
 }
 

@@ -3,15 +3,12 @@
 use super::{Pairs, figures};
 use crate::report::ReportError;
 use crate::report::metrics::Spread;
-use crate::survey::corun::{Pair, Side};
+use crate::survey::corun::{Pair, SUFFERS, Side};
 use crate::survey::text::{Align, Table, cell, csv, number, percent};
 use crate::survey::{SUMMARY, TextFile};
 
 /// The page on method and bias.
 const README: &str = include_str!("README.md");
-
-/// A side that is slowed down by more than this suffers.
-const SUFFERS: f64 = 1.2;
 
 /// Sides that are slowed down by less than this do not notice each other.
 const UNNOTICED: f64 = 1.05;
@@ -23,13 +20,11 @@ const WANTED: f64 = 1.0 / 3.0;
 const LISTED: usize = 20;
 
 pub(super) fn render(pairs: &Pairs) -> Result<Vec<TextFile>, ReportError> {
-    let heat_map = figures::heat_map(pairs)
-        .map_err(|error| ReportError::Figure { figure: "slowdowns.svg".to_owned(), reason: error.to_string() })?;
     Ok(vec![
         TextFile::new("README.md", README),
         TextFile::new(SUMMARY, summary(pairs)),
         TextFile::new("pairs.csv", table_for_programs(pairs)),
-        TextFile::new("slowdowns.svg", heat_map),
+        TextFile::figure("slowdowns.svg", figures::heat_map(pairs))?,
     ])
 }
 
@@ -45,7 +40,7 @@ impl Shares {
         let share = |of: &dyn Fn(&Pair) -> bool| {
             pairs.pairs.iter().filter(|pair| of(pair)).count() as f64 / pairs.pairs.len() as f64
         };
-        Self { suffering: share(&|pair| pair.worst() > SUFFERS), unnoticed: share(&|pair| pair.worst() < UNNOTICED) }
+        Self { suffering: share(&Pair::suffers), unnoticed: share(&|pair| pair.worst() < UNNOTICED) }
     }
 
     fn verdict(self) -> String {

@@ -12,8 +12,6 @@ mod mixes;
 mod report;
 mod speed;
 
-use std::path::PathBuf;
-
 use machine::spec::Machine;
 use predictor::policy::PolicyKind;
 use serde::{Deserialize, Serialize};
@@ -24,7 +22,7 @@ pub use speed::{Speed, Timing};
 
 use super::folder::{Plan, SurveyFolder};
 use super::play::prepare;
-use super::{Collected, SurveyError, TextFile};
+use super::{Collected, Outcome, SurveyError, TextFile};
 use crate::experiment::Surroundings;
 use crate::report::ReportError;
 use crate::report::collected::MachineFacts;
@@ -68,15 +66,6 @@ pub struct Replay {
     pub speed: Option<Speed>,
 }
 
-/// A finished survey.
-#[derive(Debug)]
-pub struct Outcome {
-    /// Its folder.
-    pub folder: PathBuf,
-    /// What was found.
-    pub replay: Replay,
-}
-
 /// Both hosts of the comparison.
 pub(crate) struct Beds {
     emulated: TestBed,
@@ -84,7 +73,7 @@ pub(crate) struct Beds {
 }
 
 /// Runs the survey to its end, into a results folder of its own.
-pub fn run(request: &Request, around: &Surroundings<'_>) -> Result<Outcome, SurveyError> {
+pub fn run(request: &Request, around: &Surroundings<'_>) -> Result<Outcome<Replay>, SurveyError> {
     let mixes = mixes::draw(&Catalogue::builtin(), request)?;
     mixes.iter().try_for_each(|mix| BedKind::Emulated.check(mix))?;
     let beds = Beds { emulated: prepare(BedKind::Emulated, around)?, replayed: prepare(BedKind::Replayed, around)? };
@@ -114,19 +103,7 @@ pub fn run(request: &Request, around: &Surroundings<'_>) -> Result<Outcome, Surv
         agreements,
         speed,
     };
-    Ok(Outcome { folder: folder.complete(&replay, &beds.replayed)?, replay })
-}
-
-/// The verdict and the table for a terminal.
-#[must_use]
-pub fn for_people(replay: &Replay) -> String {
-    report::for_terminal(replay)
-}
-
-/// The verdict and every guest's errors, for programs.
-#[must_use]
-pub fn for_programs(replay: &Replay) -> serde_json::Value {
-    report::as_json(replay)
+    Ok(Outcome { folder: folder.complete(&replay, &beds.replayed)?, found: replay })
 }
 
 impl Collected for Replay {
@@ -145,5 +122,13 @@ impl Collected for Replay {
 
     fn render(&self) -> Result<Vec<TextFile>, ReportError> {
         report::render(self)
+    }
+
+    fn for_people(&self) -> String {
+        report::for_terminal(self)
+    }
+
+    fn for_programs(&self) -> serde_json::Value {
+        report::as_json(self)
     }
 }

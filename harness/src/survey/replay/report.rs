@@ -47,15 +47,10 @@ pub(super) fn render(replay: &Replay) -> Result<Vec<TextFile>, ReportError> {
         TextFile::new(SUMMARY, summary(replay)),
         TextFile::new("agreement.csv", agreement_for_programs(replay)),
     ];
-    let drawn = |name: &str, svg: Result<String, _>| {
-        svg.map(|svg| TextFile::new(name, svg)).map_err(|error: crate::report::figures::canvas::DrawError| {
-            ReportError::Figure { figure: name.to_owned(), reason: error.to_string() }
-        })
-    };
-    files.push(drawn("agreement.svg", figures::agreement(replay))?);
+    files.push(TextFile::figure("agreement.svg", figures::agreement(replay))?);
     if let Some(speed) = &replay.speed {
         files.push(TextFile::new("speed.csv", speed_for_programs(&speed.timings)));
-        files.push(drawn("speed.svg", figures::speed(speed))?);
+        files.push(TextFile::figure("speed.svg", figures::speed(speed))?);
     }
     Ok(files)
 }

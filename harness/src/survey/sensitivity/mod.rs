@@ -9,8 +9,6 @@ mod rank;
 mod report;
 mod variants;
 
-use std::path::PathBuf;
-
 use machine::spec::Machine;
 use serde::{Deserialize, Serialize};
 use workloads::catalogue::Catalogue;
@@ -19,7 +17,7 @@ use self::variants::Change;
 use super::corun::{self, CoRuns, Pair, Setting};
 use super::folder::{Plan, SurveyFolder};
 use super::play::{Work, prepare};
-use super::{Collected, SurveyError, TextFile};
+use super::{Collected, Outcome, SurveyError, TextFile};
 use crate::experiment::Surroundings;
 use crate::input::{InputError, suggest};
 use crate::report::ReportError;
@@ -98,17 +96,8 @@ pub struct Sensitivity {
     pub answers: Vec<Answers>,
 }
 
-/// A finished survey.
-#[derive(Debug)]
-pub struct Outcome {
-    /// Its folder.
-    pub folder: PathBuf,
-    /// What was found.
-    pub sensitivity: Sensitivity,
-}
-
 /// Runs the survey to its end, into a results folder of its own.
-pub fn run(request: &Request, around: &Surroundings<'_>) -> Result<Outcome, SurveyError> {
+pub fn run(request: &Request, around: &Surroundings<'_>) -> Result<Outcome<Sensitivity>, SurveyError> {
     let catalogue = Catalogue::builtin();
     let questions = questions(&catalogue, &request.pairs)?;
     let works = questions.iter().map(|question| works(&catalogue, question)).collect::<Result<Vec<_>, _>>()?;
@@ -136,7 +125,7 @@ pub fn run(request: &Request, around: &Surroundings<'_>) -> Result<Outcome, Surv
         answers: answers.collect(),
         questions,
     };
-    Ok(Outcome { folder: folder.complete(&sensitivity, &beds[0])?, sensitivity })
+    Ok(Outcome { folder: folder.complete(&sensitivity, &beds[0])?, found: sensitivity })
 }
 
 /// A variant's name and the machine.
@@ -206,18 +195,6 @@ fn works<'a>(catalogue: &'a Catalogue, question: &Question) -> Result<[Work<'a>;
     Ok([work(one)?, work(other)?])
 }
 
-/// Which conclusions hold, for a terminal.
-#[must_use]
-pub fn for_people(sensitivity: &Sensitivity) -> String {
-    report::for_terminal(sensitivity)
-}
-
-/// Every slowdown, for programs.
-#[must_use]
-pub fn for_programs(sensitivity: &Sensitivity) -> serde_json::Value {
-    report::as_json(sensitivity)
-}
-
 impl Collected for Sensitivity {
     const SURVEY: &'static str = "sensitivity";
 
@@ -234,6 +211,14 @@ impl Collected for Sensitivity {
 
     fn render(&self) -> Result<Vec<TextFile>, ReportError> {
         report::render(self)
+    }
+
+    fn for_people(&self) -> String {
+        report::for_terminal(self)
+    }
+
+    fn for_programs(&self) -> serde_json::Value {
+        report::as_json(self)
     }
 }
 

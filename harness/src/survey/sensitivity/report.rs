@@ -6,7 +6,7 @@ use super::rank::{compare, kendall};
 use super::{Answers, Sensitivity, figures};
 use crate::report::ReportError;
 use crate::report::metrics::Spread;
-use crate::survey::corun::Pair;
+use crate::survey::corun::{Pair, SUFFERS};
 use crate::survey::text::{Align, Table, cell, csv, number, percent};
 use crate::survey::{SUMMARY, TextFile};
 
@@ -16,17 +16,12 @@ const README: &str = include_str!("README.md");
 /// Slowdowns that differ by less than this share of the larger count as equal.
 const TOLERANCE: f64 = 0.02;
 
-/// A pair has a side that suffers if one is slowed down by more than this.
-const SUFFERS: f64 = 1.2;
-
 pub(super) fn render(found: &Sensitivity) -> Result<Vec<TextFile>, ReportError> {
-    let svg = figures::slowdowns(found)
-        .map_err(|error| ReportError::Figure { figure: "slowdowns.svg".to_owned(), reason: error.to_string() })?;
     Ok(vec![
         TextFile::new("README.md", README),
         TextFile::new(SUMMARY, summary(found)),
         TextFile::new("sensitivity.csv", table_for_programs(found)),
-        TextFile::new("slowdowns.svg", svg),
+        TextFile::figure("slowdowns.svg", figures::slowdowns(found))?,
     ])
 }
 
@@ -56,10 +51,6 @@ fn sufferer(pair: &Pair) -> Ordering {
     compare(pair.sides[0].slowdown(), pair.sides[1].slowdown(), TOLERANCE)
 }
 
-fn suffers(pair: &Pair) -> bool {
-    pair.worst() > SUFFERS
-}
-
 /// What one set of answers keeps of another's conclusions.
 struct Kept {
     same_sufferer: Vec<bool>,
@@ -78,7 +69,7 @@ impl Kept {
             sides(base).iter().zip(sides(other)).map(|(base, other)| (other / base - 1.0).abs()).collect();
         Self {
             same_sufferer: each(|a, b| sufferer(a) == sufferer(b)),
-            same_verdict: each(|a, b| suffers(a) == suffers(b)),
+            same_verdict: each(|a, b| a.suffers() == b.suffers()),
             tau_of_pairs: kendall(&worst(base), &worst(other), TOLERANCE),
             tau_of_sides: kendall(&sides(base), &sides(other), TOLERANCE),
             largest_difference: Spread::of(&differences).map(|spread| spread.most),
@@ -198,19 +189,23 @@ fn slowdowns(found: &Sensitivity, host: &str) -> Table {
 }
 
 fn held(found: &Sensitivity, host: &str) -> Table {
-    let mut table = Table::new([
-        ("machine", Align::Left),
-        ("who suffers: same in", Align::Left),
-        ("above 1.2: same in", Align::Left),
-        ("tau of pairs", Align::Right),
-        ("tau of sides", Align::Right),
-        ("largest change", Align::Right),
-    ]);
+    let mut table = table_of_kept("largest change");
     let answers = variants(found, host);
     for other in answers.iter().skip(1) {
         table.row(row_of(found, &other.variant, &Kept::of(answers[0], other)));
     }
     table
+}
+
+fn table_of_kept(last: &'static str) -> Table {
+    Table::new([
+        ("machine", Align::Left),
+        ("who suffers: same in", Align::Left),
+        ("above 1.2: same in", Align::Left),
+        ("tau of pairs", Align::Right),
+        ("tau of sides", Align::Right),
+        (last, Align::Right),
+    ])
 }
 
 fn row_of(found: &Sensitivity, name: &str, against: &Kept) -> [String; 6] {
@@ -225,14 +220,7 @@ fn row_of(found: &Sensitivity, name: &str, against: &Kept) -> [String; 6] {
 }
 
 fn between_hosts(found: &Sensitivity, truth: &str, other: &str) -> Table {
-    let mut table = Table::new([
-        ("machine", Align::Left),
-        ("who suffers: same in", Align::Left),
-        ("above 1.2: same in", Align::Left),
-        ("tau of pairs", Align::Right),
-        ("tau of sides", Align::Right),
-        ("largest difference", Align::Right),
-    ]);
+    let mut table = table_of_kept("largest difference");
     let truths = variants(found, truth);
     for answers in variants(found, other) {
         if let Some(true_answers) = truths.iter().find(|truth| truth.variant == answers.variant) {

@@ -8,8 +8,6 @@ mod figures;
 mod report;
 mod statistics;
 
-use std::path::PathBuf;
-
 use machine::spec::Machine;
 use predictor::counters::{Event, Reading, Readings, Sample};
 use predictor::features::Observed;
@@ -19,7 +17,7 @@ use workloads::catalogue::{Catalogue, Family};
 
 use super::folder::{Plan, SurveyFolder};
 use super::play::{Played, Run, Work, choose, mix_of, play, prepare};
-use super::{Collected, SurveyError, TextFile};
+use super::{Collected, Outcome, SurveyError, TextFile};
 use crate::experiment::Surroundings;
 use crate::mix::{DEFAULT_MEMORY_MIB, Mix};
 use crate::report::ReportError;
@@ -109,15 +107,6 @@ pub struct Solo {
     pub findings: Vec<Finding>,
 }
 
-/// A finished survey.
-#[derive(Debug)]
-pub struct Outcome {
-    /// Its folder.
-    pub folder: PathBuf,
-    /// What was found.
-    pub solo: Solo,
-}
-
 /// One run to do.
 struct Job<'a> {
     name: String,
@@ -126,7 +115,7 @@ struct Job<'a> {
 }
 
 /// Runs the survey to its end, into a results folder of its own.
-pub fn run(request: &Request, around: &Surroundings<'_>) -> Result<Outcome, SurveyError> {
+pub fn run(request: &Request, around: &Surroundings<'_>) -> Result<Outcome<Solo>, SurveyError> {
     let catalogue = Catalogue::builtin();
     let jobs = jobs(request, &catalogue)?;
     request.host.check(&jobs[0].mix)?;
@@ -159,7 +148,7 @@ pub fn run(request: &Request, around: &Surroundings<'_>) -> Result<Outcome, Surv
         seed: request.seed,
         findings,
     };
-    Ok(Outcome { folder: folder.complete(&solo, &bed)?, solo })
+    Ok(Outcome { folder: folder.complete(&solo, &bed)?, found: solo })
 }
 
 /// Every run, in the order of the catalogue.
@@ -241,18 +230,6 @@ fn sums(samples: &[Sample]) -> Readings {
     Readings::new(Event::ALL.map(|event| (event, sum(event).map_or(Reading::Absent, Reading::Exact))))
 }
 
-/// The table for a terminal.
-#[must_use]
-pub fn for_people(solo: &Solo) -> String {
-    report::for_terminal(solo)
-}
-
-/// The figures of each program and input, for programs.
-#[must_use]
-pub fn for_programs(solo: &Solo) -> serde_json::Value {
-    report::main_runs(solo).map(|finding| report::as_json(finding, solo)).collect()
-}
-
 impl Collected for Solo {
     const SURVEY: &'static str = "solo";
 
@@ -265,5 +242,13 @@ impl Collected for Solo {
 
     fn render(&self) -> Result<Vec<TextFile>, ReportError> {
         report::render(self)
+    }
+
+    fn for_people(&self) -> String {
+        report::for_terminal(self)
+    }
+
+    fn for_programs(&self) -> serde_json::Value {
+        report::main_runs(self).map(|finding| report::as_json(finding, self)).collect()
     }
 }

@@ -17,8 +17,7 @@ pub(super) fn render(solo: &Solo) -> Result<Vec<TextFile>, ReportError> {
         TextFile::new("solo.csv", table_for_programs(solo)),
     ];
     for (name, drawn) in [("hierarchy.svg", figures::hierarchy(solo)), ("phases.svg", figures::phases(solo))] {
-        let svg = drawn.map_err(|error| ReportError::Figure { figure: name.to_owned(), reason: error.to_string() })?;
-        files.push(TextFile::new(name, svg));
+        files.push(TextFile::figure(name, drawn)?);
     }
     Ok(files)
 }
