@@ -1,6 +1,9 @@
-//! Fixtures that several test files share: emulated guests on a real image, and simulated ones. The claims themselves
+//! Fixtures that several test files share: emulated guests on a real image, simulated ones, and mixes
+//! as text. The claims themselves
 //! stand in `tests/`.
 
 pub mod bench;
+
+pub mod mixes;
 
 pub mod simulated;

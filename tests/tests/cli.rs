@@ -7,19 +7,7 @@ use std::time::{Duration, Instant};
 
 use assert_cmd::Command;
 use harness::trace::Trace;
-
-const MIX: &str = r#"
-machine = "small-2x2"
-quantum_cycles = 10_000_000
-seed = 1
-[[guest]]
-name = "alpha"
-program = "bzip2"
-[[guest]]
-name = "beta"
-program = "bzip2"
-domain = 1
-"#;
+use tests::mixes::TWO_BZIP2S;
 
 fn phasecast(folder: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::cargo_bin("phasecast").expect("the command is built");
@@ -48,7 +36,7 @@ fn files(folder: &Path) -> Vec<String> {
 
 #[test]
 fn the_catalogue_is_told_to_people_and_to_programs() {
-    let folder = folder_with(MIX);
+    let folder = folder_with(TWO_BZIP2S);
     let list = text(&phasecast(folder.path(), &["catalogue", "list", "--family", "real"]).stdout);
     assert!(list.lines().any(|line| line.starts_with("bzip2 ") && line.contains("ref, new")), "{list}");
     assert!(!list.contains("chase"), "{list}");
@@ -64,7 +52,7 @@ fn the_catalogue_is_told_to_people_and_to_programs() {
 
 #[test]
 fn every_command_explains_itself_with_examples() {
-    let folder = folder_with(MIX);
+    let folder = folder_with(TWO_BZIP2S);
     let commands: [&[&str]; 10] = [
         &["doctor"],
         &["catalogue", "list"],
@@ -90,7 +78,7 @@ fn every_command_explains_itself_with_examples() {
 
 #[test]
 fn a_qemu_that_is_not_installed_is_a_mistake_with_its_remedy() {
-    let folder = folder_with(MIX);
+    let folder = folder_with(TWO_BZIP2S);
     let record = ["record", "mix.toml", "--out", "t.parquet", "--cache", "cache", "--qemu", "10.0"];
     let output = phasecast(folder.path(), &record);
     let said = text(&output.stderr);
@@ -105,16 +93,22 @@ fn a_qemu_that_is_not_installed_is_a_mistake_with_its_remedy() {
 #[test]
 fn a_mistake_gets_one_line_exit_code_2_and_nothing_is_written() {
     let of_mix = |mix: &str| (folder_with(mix), vec!["record", "mix.toml", "--out", "t.parquet"]);
-    let with = |arguments: &[&'static str]| (folder_with(MIX), [&["record", "mix.toml"], arguments].concat());
+    let with = |arguments: &[&'static str]| (folder_with(TWO_BZIP2S), [&["record", "mix.toml"], arguments].concat());
     let cases = [
-        (of_mix(&MIX.replace("\"bzip2\"", "\"bzip3\"")), "mix.toml: guest[0].program: no program is called \"bzip3\""),
-        (of_mix(&MIX.replace("seed", "sead")), "mix.toml: sead: no key is called \"sead\""),
         (
-            of_mix(&MIX.replace("domain = 1", "domain = 9")),
+            of_mix(&TWO_BZIP2S.replace("\"bzip2\"", "\"bzip3\"")),
+            "mix.toml: guest[0].program: no program is called \"bzip3\"",
+        ),
+        (of_mix(&TWO_BZIP2S.replace("seed", "sead")), "mix.toml: sead: no key is called \"sead\""),
+        (
+            of_mix(&TWO_BZIP2S.replace("domain = 1", "domain = 9")),
             "mix.toml: guest[1].domain: the machine has no LLC domain 9",
         ),
-        (of_mix(&MIX.replace("domain = 1", "vcpus = 2")), "mix.toml: guest[1].vcpus: 2 vCPUs"),
-        (of_mix(&MIX.replace("small-2x2", "small-9x9")), "mix.toml: machine: no machine is called \"small-9x9\""),
+        (of_mix(&TWO_BZIP2S.replace("domain = 1", "vcpus = 2")), "mix.toml: guest[1].vcpus: 2 vCPUs"),
+        (
+            of_mix(&TWO_BZIP2S.replace("small-2x2", "small-9x9")),
+            "mix.toml: machine: no machine is called \"small-9x9\"",
+        ),
         (of_mix("machine = "), "mix.toml: machine: "),
         (with(&["--out", "nowhere/t.parquet"]), "nowhere/t.parquet: there is no folder nowhere"),
         (with(&["--out", "."]), ".: a folder stands there"),
@@ -132,7 +126,7 @@ fn a_mistake_gets_one_line_exit_code_2_and_nothing_is_written() {
 
 #[test]
 fn more_guests_than_memory_are_refused_before_anything_starts() {
-    let folder = folder_with(&MIX.replace("\"bzip2\"", "\"bzip2\"\nmemory_mib = 65536"));
+    let folder = folder_with(&TWO_BZIP2S.replace("\"bzip2\"", "\"bzip2\"\nmemory_mib = 65536"));
     let available = std::fs::read_to_string("/proc/meminfo").expect("Linux");
     let available = available.lines().find_map(|line| line.strip_prefix("MemAvailable:")?.trim().strip_suffix(" kB"));
     if available.and_then(|kib| kib.parse::<u64>().ok()).is_none_or(|kib| kib > 130 << 20) {
@@ -148,7 +142,7 @@ fn more_guests_than_memory_are_refused_before_anything_starts() {
 
 #[test]
 fn a_command_line_that_makes_no_sense_is_refused_with_exit_code_2() {
-    let folder = folder_with(MIX);
+    let folder = folder_with(TWO_BZIP2S);
     for arguments in [
         &["record"][..],
         &["record", "mix.toml", "--out", "t.parquet", "--quanta", "0"],
@@ -164,7 +158,7 @@ fn a_command_line_that_makes_no_sense_is_refused_with_exit_code_2() {
 
 #[test]
 fn what_is_recorded_can_be_trained_on() {
-    let folder = folder_with(MIX);
+    let folder = folder_with(TWO_BZIP2S);
     let record = ["record", "mix.toml", "--out", "t.parquet", "--host", "simulated", "--quanta", "150", "--json"];
     let recorded = phasecast(folder.path(), &[&record[..], &["--journal", "j.jsonl"]].concat());
     assert!(recorded.status.success(), "{}", text(&recorded.stderr));
@@ -188,7 +182,7 @@ fn what_is_recorded_can_be_trained_on() {
 
 #[test]
 fn the_same_seed_records_the_same_journal() {
-    let folder = folder_with(MIX);
+    let folder = folder_with(TWO_BZIP2S);
     let journal = |name: &str, seed: &str| {
         let arguments =
             ["record", "mix.toml", "--out", "t.parquet", "--host", "simulated", "--quanta", "20", "--journal", name];
@@ -202,7 +196,7 @@ fn the_same_seed_records_the_same_journal() {
 
 #[test]
 fn what_is_no_trace_is_refused_with_exit_code_2() {
-    let folder = folder_with(MIX);
+    let folder = folder_with(TWO_BZIP2S);
     for (file, expected) in [("mix.toml", "is no trace that can be used"), ("none.parquet", "cannot be read")] {
         let output = phasecast(folder.path(), &["train", file, "--out", "m/model.json"]);
         let complaint = text(&output.stderr);
@@ -215,7 +209,7 @@ fn what_is_no_trace_is_refused_with_exit_code_2() {
 
 #[test]
 fn control_c_leaves_a_complete_trace_and_exit_code_130() {
-    let folder = folder_with(MIX);
+    let folder = folder_with(TWO_BZIP2S);
     let program = assert_cmd::cargo::cargo_bin("phasecast");
     let arguments = ["record", "mix.toml", "--out", "t.parquet", "--host", "simulated", "--quanta", "100000000"];
     let mut child = std::process::Command::new(program)
@@ -258,7 +252,7 @@ fn a_broken_image_is_listed_and_makes_the_exit_code_2() {
 
 #[test]
 fn a_trace_that_is_too_short_to_learn_from_is_named_with_exit_code_2() {
-    let folder = folder_with(MIX);
+    let folder = folder_with(TWO_BZIP2S);
     let record = ["record", "mix.toml", "--out", "t.parquet", "--host", "simulated", "--quanta", "3"];
     assert!(phasecast(folder.path(), &record).status.success());
     let output = phasecast(folder.path(), &["train", "t.parquet", "--out", "m/model.json"]);
@@ -269,7 +263,7 @@ fn a_trace_that_is_too_short_to_learn_from_is_named_with_exit_code_2() {
 
 #[test]
 fn a_command_does_not_write_over_what_it_reads() {
-    let folder = folder_with(&MIX.replace("\"small-2x2\"", "\"machine.toml\""));
+    let folder = folder_with(&TWO_BZIP2S.replace("\"small-2x2\"", "\"machine.toml\""));
     let preset = Path::new(env!("CARGO_MANIFEST_DIR")).join("../harness/machines/small-2x2.toml");
     std::fs::copy(preset, folder.path().join("machine.toml")).expect("copied");
     std::fs::write(folder.path().join("t.parquet"), "kept").expect("written");

@@ -7,22 +7,11 @@ use std::time::{Duration, Instant};
 
 use harness::journal::{Ending, Journal};
 use tests::bench::Bench;
-
-const MIX: &str = r#"
-machine = "small-2x2"
-quantum_cycles = 10_000_000
-seed = 1
-[[guest]]
-name = "alpha"
-program = "bzip2"
-[[guest]]
-name = "beta"
-program = "bzip2"
-"#;
+use tests::mixes::TWO_BZIP2S;
 
 /// Starts a recording that would take hours; answers once its journal has turns, with the processes of its guests.
 fn recording(bench: &Bench, folder: &Path) -> (Child, Vec<u32>) {
-    std::fs::write(folder.join("mix.toml"), MIX).expect("writable");
+    std::fs::write(folder.join("mix.toml"), TWO_BZIP2S).expect("writable");
     let mut child = Command::new(assert_cmd::cargo::cargo_bin("phasecast"))
         .current_dir(folder)
         .args(["record", "mix.toml", "--out", "t.parquet", "--journal", "j.jsonl", "--quanta", "1000000", "--cache"])
