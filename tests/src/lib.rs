@@ -1,6 +1,5 @@
-//! Fixtures that several test files share: emulated guests on a real image, simulated ones, and mixes
-//! as text. The claims themselves
-//! stand in `tests/`.
+//! Fixtures that several test files share: emulated guests on a real image, simulated ones, and mixes as text. The claims
+//! themselves stand in `tests/`.
 
 pub mod bench;
 

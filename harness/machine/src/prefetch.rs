@@ -6,10 +6,10 @@
 //! accesses, into the L2, a few lines at a time, never past the page's end: the next page is another physical one.
 //!
 //! This is Intel's *L2 streamer* as its optimisation manual describes it (order number 248966, "Data Prefetching": it is
-//! told of the L1's misses, keeps one ascending or descending stream for each 4 KiB page, 32 in all, answers an access
+//! told of the L1's misses, keeps 32 streams, of each 4 KiB page one ascending and one descending, answers an access
 //! with at most two lines, and runs at most 20 lines ahead), a descendant of Jouppi's stream buffers (ISCA 1990) and of
 //! the sequential part of Chen and Baer's prefetcher (IEEE Trans. Computers 44(5), 1995). What the manual leaves open is
-//! decided here: a stream is clear after two steps in one direction, and a step of more than four lines begins anew.
+//! decided here: a page has one stream at a time, it is clear after two steps in one direction, and a step of more than four lines begins anew.
 //!
 //! ```text
 //! observe(line):                                        positions are lines within the page, 0 to 63
