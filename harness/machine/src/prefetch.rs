@@ -8,8 +8,9 @@
 //! This is Intel's *L2 streamer* as its optimisation manual describes it (order number 248966, "Data Prefetching": it is
 //! told of the L1's misses, keeps 32 streams, of each 4 KiB page one ascending and one descending, answers an access
 //! with at most two lines, and runs at most 20 lines ahead), a descendant of Jouppi's stream buffers (ISCA 1990) and of
-//! the sequential part of Chen and Baer's prefetcher (IEEE Trans. Computers 44(5), 1995). What the manual leaves open is
-//! decided here: a page has one stream at a time, it is clear after two steps in one direction, and a step of more than four lines begins anew.
+//! the sequential part of Chen and Baer's prefetcher (IEEE Trans. Computers 44(5), 1995). Decided
+//! here: a page has one stream at a time, it is clear after two steps in one direction, and a step of more than four lines
+//! begins anew.
 //!
 //! ```text
 //! observe(line):                                        positions are lines within the page, 0 to 63
