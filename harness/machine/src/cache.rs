@@ -6,6 +6,8 @@
 //!
 //! Which level is asked after which is [`crate::vcpu`]'s business.
 
+mod wide;
+
 use crate::spec::{CacheSpec, LINE_BYTES};
 
 const VALID: u64 = 1;
@@ -66,6 +68,11 @@ pub enum Outcome {
 /// Accesses `line` in the set that holds it; on a miss it takes the place of the least recently used one.
 #[inline]
 pub fn access(set: &mut [u64], line: Line, direction: Direction) -> Outcome {
+    wide::access(set, line, direction).unwrap_or_else(|| portable_access(set, line, direction))
+}
+
+/// [`access`] on any processor and for any number of ways.
+fn portable_access(set: &mut [u64], line: Line, direction: Direction) -> Outcome {
     let wanted = line.word();
     // One pass: every word moves back by one until the wanted one, or the last, has left its place. Four at a time, so
     // that less is spent on counting.

@@ -39,7 +39,19 @@ fn direction(write: bool) -> Direction {
 
 proptest! {
     #[test]
-    fn every_access_is_answered_as_by_a_naive_lru(stream in streams(), set_bits in 0u32..4, ways in 1usize..6) {
+    fn vector_instructions_answer_and_leave_what_portable_ones_do(stream in streams(), eights in 1usize..=2) {
+        let (mut wide_set, mut portable_set) = (vec![0; 8 * eights], vec![0; 8 * eights]);
+        for (line, write) in stream {
+            let (line, direction) = (Line(line), direction(write));
+            // `None` on a processor without: there is nothing to hold against the portable ones.
+            let Some(answer) = wide::access(&mut wide_set, line, direction) else { return Ok(()) };
+            prop_assert_eq!(answer, portable_access(&mut portable_set, line, direction));
+            prop_assert_eq!(&wide_set, &portable_set);
+        }
+    }
+
+    #[test]
+    fn every_access_is_answered_as_by_a_naive_lru(stream in streams(), set_bits in 0u32..4, ways in 1usize..18) {
         let spec = CacheSpec { sets: 1 << set_bits, ways, latency_cycles: 1 };
         let (mut cache, mut reference) = (PrivateCache::new(spec), Reference::default());
         for (line, write) in stream {
