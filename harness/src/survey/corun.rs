@@ -156,9 +156,6 @@ impl<'a> CoRuns<'a> {
     }
 
     /// Does all runs that `folder` lacks; answers the pairs in their order.
-    ///
-    /// Streams for the replayed host are recorded half as long again as the runs: a program that just fits in the LLC may do a
-    /// fifth more work alone under other page colours than under those of the recording.
     pub fn measure(
         &self,
         folder: &SurveyFolder,
@@ -174,7 +171,7 @@ impl<'a> CoRuns<'a> {
         let alone = folder.findings(&names, at_once(1, DEFAULT_MEMORY_MIB), around, &|place, label| {
             let (name, setting, mix) = &self.alone[place];
             let bed = self.settings[*setting].bed;
-            bed.record(&[mix], quanta + quanta / 2 + 1, Some(&folder.consoles()), around.interrupt, &|_| ())
+            bed.record(&[mix], quanta, Some(&folder.consoles()), around.interrupt, &|_| ())
                 .map_err(|source| SurveyError::Bed { what: label.to_owned(), source: Box::new(source) })?;
             Ok(series(name, &run(label, *setting, mix)?[0]))
         })?;
