@@ -54,6 +54,18 @@ fn work_unlike_any_in_training_is_novel() {
     assert!(model.classify(&FeatureVector(vec![500.0, 600.0, 900.0, 1.0, 700.0])).is_novel());
 }
 
+#[test]
+fn both_backends_find_the_same_phases_where_these_are_plain() {
+    let vectors = around(&[MEMORY, COMPUTE, STENCIL], 60, 0.1, 1);
+    let by =
+        |backend| PhaseModel::fit_by(backend, features(), &vectors, 1..=10, 8, &ChaCha8Rng::seed_from_u64(7)).centroids;
+    let (own, linfa) = (by(Backend::Own), by(Backend::Linfa));
+    assert_eq!(own.len(), linfa.len());
+    for (own, linfa) in own.iter().flatten().zip(linfa.iter().flatten()) {
+        assert!((own - linfa).abs() < 1e-9, "{own} and {linfa}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(16))]
 
