@@ -5,15 +5,30 @@
 //!
 //! | module | phases are | learned | source |
 //! |---|---|---|---|
+//! | [`bins`] | intervals of one number | not at all | Isci, Contreras, Martonosi, MICRO 2006 |
 //! | [`clusters`] | k-means clusters with a radius: what a model holds | ahead, k by BIC | Sherwood et al., ASPLOS 2002 |
+//! | [`centres`] | k-means clusters of any columns | ahead, k given | Lloyd 1982 |
+//! | [`mixture`] | Gaussians with axes of their own | ahead, k by BIC | Dempster, Laird, Rubin, JRSS 1977 |
+//! | [`leader`] | spheres around leaders that follow their members | online | Hartigan 1975; Dhodapkar, Smith, ISCA 2002 |
+//! | [`two_level`] | any of these, and one more for what lasts too briefly | online | Lau, Schoenmackers, Calder, HPCA 2005 |
 //!
 //! [`kmeans`] is the clustering that training rests on, for itself useful on a million points.
 //!
 //! All of them name a sample by [`NamePhase`].
 
+pub mod bins;
+
 pub mod kmeans;
 
 pub mod clusters;
+
+pub mod centres;
+
+pub mod mixture;
+
+pub mod leader;
+
+pub mod two_level;
 
 use serde::{Deserialize, Serialize};
 
@@ -66,3 +81,6 @@ fn nearest(point: &[f64], centres: &[Vec<f64>]) -> (usize, f64) {
     let distances = centres.iter().map(|centre| squared_distance(point, centre)).enumerate();
     distances.min_by(|a, b| a.1.total_cmp(&b.1)).unwrap_or((0, f64::INFINITY))
 }
+
+#[cfg(test)]
+mod tests;
