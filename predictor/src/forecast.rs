@@ -9,6 +9,8 @@ pub mod markov;
 
 pub mod run_length;
 
+pub mod hidden_markov;
+
 pub mod kind;
 
 use serde::{Deserialize, Serialize};

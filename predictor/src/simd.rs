@@ -59,6 +59,9 @@ pub trait Work {
 
 /// [`WIDTH`] numbers side by side; each operation is one on each lane.
 pub trait Vector: Copy {
+    /// As wide a register of double numbers.
+    type Doubles: Doubles;
+
     /// The same number everywhere.
     fn splat(value: f32) -> Self;
     /// The numbers of an array.
@@ -79,6 +82,68 @@ pub trait Vector: Copy {
     fn select_below(self, other: Self, yes: Self, no: Self) -> Self;
 }
 
+/// How many double numbers stand side by side.
+pub const HALF: usize = WIDTH / 2;
+
+/// [`HALF`] double numbers side by side.
+pub trait Doubles: Copy {
+    /// The same number everywhere.
+    fn splat(value: f64) -> Self;
+    /// The numbers of an array.
+    fn load(values: &[f64; HALF]) -> Self;
+    /// As an array.
+    fn store(self) -> [f64; HALF];
+    /// Sums.
+    fn plus(self, other: Self) -> Self;
+    /// Differences.
+    fn minus(self, other: Self) -> Self;
+    /// Products.
+    fn times(self, other: Self) -> Self;
+    /// The larger of two; `other` where they are equal or one is no number.
+    fn max(self, other: Self) -> Self;
+}
+
+/// Four double numbers as an array.
+#[derive(Debug, Clone, Copy)]
+pub struct PortableDoubles([f64; HALF]);
+
+impl Doubles for PortableDoubles {
+    #[inline(always)]
+    fn splat(value: f64) -> Self {
+        Self([value; HALF])
+    }
+
+    #[inline(always)]
+    fn load(values: &[f64; HALF]) -> Self {
+        Self(*values)
+    }
+
+    #[inline(always)]
+    fn store(self) -> [f64; HALF] {
+        self.0
+    }
+
+    #[inline(always)]
+    fn plus(self, other: Self) -> Self {
+        Self(std::array::from_fn(|lane| self.0[lane] + other.0[lane]))
+    }
+
+    #[inline(always)]
+    fn minus(self, other: Self) -> Self {
+        Self(std::array::from_fn(|lane| self.0[lane] - other.0[lane]))
+    }
+
+    #[inline(always)]
+    fn times(self, other: Self) -> Self {
+        Self(std::array::from_fn(|lane| self.0[lane] * other.0[lane]))
+    }
+
+    #[inline(always)]
+    fn max(self, other: Self) -> Self {
+        Self(std::array::from_fn(|lane| if self.0[lane] > other.0[lane] { self.0[lane] } else { other.0[lane] }))
+    }
+}
+
 /// Eight numbers as an array: what the compiler makes of it on any processor.
 #[derive(Debug, Clone, Copy)]
 pub struct Portable([f32; WIDTH]);
@@ -91,6 +156,8 @@ impl Portable {
 }
 
 impl Vector for Portable {
+    type Doubles = PortableDoubles;
+
     #[inline(always)]
     fn splat(value: f32) -> Self {
         Self([value; WIDTH])
@@ -155,6 +222,13 @@ mod tests {
             let all = [a.plus(b), a.minus(b), a.times(b), a.min(b), a.max(b), a.select_below(b, b, a)];
             let mut bits: Vec<u32> = all.iter().flat_map(|vector| vector.store().map(f32::to_bits)).collect();
             bits.push(V::splat(self.0[0]).store()[7].to_bits());
+            let double = |values: [f32; WIDTH]| V::Doubles::load(&std::array::from_fn(|lane| f64::from(values[lane])));
+            let (a, b) = (double(self.0), double(self.1));
+            let all = [a.plus(b), a.minus(b), a.times(b), a.max(b), V::Doubles::splat(0.1)];
+            bits.extend(all.iter().flat_map(|vector| vector.store()).flat_map(|value| {
+                let bits = value.to_bits();
+                [(bits >> 32) as u32, bits as u32]
+            }));
             bits
         }
     }

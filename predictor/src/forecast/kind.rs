@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use super::Forecaster;
+use super::hidden_markov::HiddenMarkov;
 use super::last_value::LastValue;
 use super::markov::{Markov, TransitionCounts};
 use super::run_length::{RunLengthMarkov, RunLengths};
@@ -16,6 +17,8 @@ pub enum ForecasterKind {
     Markov,
     /// How long the phase has gone on says when it ends: [`RunLengthMarkov`].
     SemiMarkov,
+    /// Phases are noisy signs of hidden states: [`HiddenMarkov`].
+    HiddenMarkov,
     /// The one that was chosen before the final comparison.
     Default,
 }
@@ -36,7 +39,7 @@ pub struct UnknownForecaster(pub String);
 
 impl ForecasterKind {
     /// Every kind, the simplest first; of those with settings, the usual ones.
-    pub const ALL: [Self; 4] = [Self::LastValue, Self::Markov, Self::SemiMarkov, Self::Default];
+    pub const ALL: [Self; 5] = [Self::LastValue, Self::Markov, Self::SemiMarkov, Self::HiddenMarkov, Self::Default];
 
     /// The name used in files, tables and messages.
     #[must_use]
@@ -45,6 +48,7 @@ impl ForecasterKind {
             Self::LastValue => "last-value".to_owned(),
             Self::Markov => "markov-1".to_owned(),
             Self::SemiMarkov => "semi-markov".to_owned(),
+            Self::HiddenMarkov => "hidden-markov".to_owned(),
             Self::Default => "default".to_owned(),
         }
     }
@@ -63,6 +67,7 @@ impl ForecasterKind {
         match self {
             Self::LastValue => Box::new(LastValue::new(phases)),
             Self::Markov => Box::new(Markov::new(transitions)),
+            Self::HiddenMarkov => Box::new(HiddenMarkov::new(phases)),
             Self::SemiMarkov | Self::Default => {
                 let none = RunLengths::new(&vec![100_000_000; phases]);
                 Box::new(RunLengthMarkov::new(transitions, trained.run_lengths.unwrap_or(&none)))

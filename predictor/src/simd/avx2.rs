@@ -2,11 +2,12 @@
 #![expect(unsafe_code, reason = "instructions that not every processor has are called where it was asked for them")]
 
 use std::arch::x86_64::{
-    __m256, _CMP_LT_OQ, _mm256_add_ps, _mm256_blendv_ps, _mm256_cmp_ps, _mm256_loadu_ps, _mm256_max_ps, _mm256_min_ps,
-    _mm256_mul_ps, _mm256_set1_ps, _mm256_storeu_ps, _mm256_sub_ps,
+    __m256, __m256d, _CMP_LT_OQ, _mm256_add_pd, _mm256_add_ps, _mm256_blendv_ps, _mm256_cmp_ps, _mm256_loadu_pd,
+    _mm256_loadu_ps, _mm256_max_pd, _mm256_max_ps, _mm256_min_ps, _mm256_mul_pd, _mm256_mul_ps, _mm256_set1_pd,
+    _mm256_set1_ps, _mm256_storeu_pd, _mm256_storeu_ps, _mm256_sub_pd, _mm256_sub_ps,
 };
 
-use super::{Vector, WIDTH, Work};
+use super::{Doubles, HALF, Vector, WIDTH, Work};
 
 /// Whether this processor has them.
 pub(super) fn present() -> bool {
@@ -38,7 +39,54 @@ macro_rules! instruction {
     };
 }
 
+/// As [`Register`] in every respect.
+#[derive(Clone, Copy)]
+struct DoubleRegister(__m256d);
+
+impl Doubles for DoubleRegister {
+    #[inline(always)]
+    fn splat(value: f64) -> Self {
+        instruction!(_mm256_set1_pd(value))
+    }
+
+    #[inline(always)]
+    fn load(values: &[f64; HALF]) -> Self {
+        // SAFETY: only `compiled` names this type, and the array has four numbers; any alignment will do.
+        Self(unsafe { _mm256_loadu_pd(values.as_ptr()) })
+    }
+
+    #[inline(always)]
+    fn store(self) -> [f64; HALF] {
+        let mut values = [0.0; HALF];
+        // SAFETY: only `compiled` names this type, and the array has room for four numbers; any alignment will do.
+        unsafe { _mm256_storeu_pd(values.as_mut_ptr(), self.0) };
+        values
+    }
+
+    #[inline(always)]
+    fn plus(self, other: Self) -> Self {
+        instruction!(_mm256_add_pd(self.0, other.0))
+    }
+
+    #[inline(always)]
+    fn minus(self, other: Self) -> Self {
+        instruction!(_mm256_sub_pd(self.0, other.0))
+    }
+
+    #[inline(always)]
+    fn times(self, other: Self) -> Self {
+        instruction!(_mm256_mul_pd(self.0, other.0))
+    }
+
+    #[inline(always)]
+    fn max(self, other: Self) -> Self {
+        instruction!(_mm256_max_pd(self.0, other.0))
+    }
+}
+
 impl Vector for Register {
+    type Doubles = DoubleRegister;
+
     #[inline(always)]
     fn splat(value: f32) -> Self {
         instruction!(_mm256_set1_ps(value))
@@ -46,14 +94,14 @@ impl Vector for Register {
 
     #[inline(always)]
     fn load(values: &[f32; WIDTH]) -> Self {
-        // SAFETY: as below, and the array has eight numbers; any alignment will do.
+        // SAFETY: only `compiled` names this type, and the array has eight numbers; any alignment will do.
         Self(unsafe { _mm256_loadu_ps(values.as_ptr()) })
     }
 
     #[inline(always)]
     fn store(self) -> [f32; WIDTH] {
         let mut values = [0.0; WIDTH];
-        // SAFETY: as below, and the array has room for eight numbers; any alignment will do.
+        // SAFETY: only `compiled` names this type, and the array has room for eight numbers; any alignment will do.
         unsafe { _mm256_storeu_ps(values.as_mut_ptr(), self.0) };
         values
     }

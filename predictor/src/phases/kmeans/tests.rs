@@ -5,22 +5,6 @@ use rand::SeedableRng;
 
 use super::*;
 
-/// Threads of the caller's: an executor as a harness would hand in.
-struct Threads(usize);
-
-impl Executor for Threads {
-    fn for_each<T: Send>(&self, items: &mut [T], work: impl Fn(&mut T) + Sync) {
-        let share = items.len().div_ceil(self.0).max(1);
-        let work = &work;
-        #[expect(clippy::disallowed_methods, reason = "a test of what callers do")]
-        std::thread::scope(|scope| {
-            for items in items.chunks_mut(share) {
-                scope.spawn(move || items.iter_mut().for_each(work));
-            }
-        });
-    }
-}
-
 fn rng(seed: u64) -> ChaCha8Rng {
     ChaCha8Rng::seed_from_u64(seed)
 }
@@ -104,16 +88,6 @@ proptest! {
         turned.rotate_left((turn % count) * dimensions);
         let (one, other) = (from(&values, dimensions, &start, &Settings::default()), from(&turned, dimensions, &start, &Settings::default()));
         prop_assert!((one.inertia - other.inertia).abs() <= 1e-4 * one.inertia.max(1e-3), "{} and {}", one.inertia, other.inertia);
-    }
-}
-
-#[test]
-fn any_number_of_threads_gives_the_same_bits() {
-    let values = cloud(40_000, 5, 9, 4.0, 1);
-    let points = Points::new(&values, 5).expect("finite");
-    let alone = fit(&points, 9, 2, &mut rng(7), &Settings::default(), &Sequential);
-    for threads in [2, 3, 5] {
-        assert_eq!(fit(&points, 9, 2, &mut rng(7), &Settings::default(), &Threads(threads)), alone);
     }
 }
 
