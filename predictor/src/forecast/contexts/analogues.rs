@@ -134,7 +134,7 @@ pub(super) struct Analogues {
     window: usize,
     quanta: usize,
     phases: Past<u16>,
-    signals: Vec<Signal>,
+    signals: [Signal; SIGNALS],
     /// How much each lag differs this quantum.
     step: Vec<f32>,
     courses: Vec<Course>,
@@ -149,7 +149,7 @@ impl Analogues {
             window,
             quanta: 0,
             phases: Past::new(window),
-            signals: vec![signal; SIGNALS],
+            signals: [signal.clone(), signal],
             step: vec![0.0; window],
             courses: keeps.iter().map(|keep| Course::new(*keep, window)).collect(),
         }
@@ -170,7 +170,6 @@ impl Analogues {
 
     /// How much each lag differs from now.
     fn compare(&mut self) {
-        self.step.fill(0.0);
         if self.signals.iter().all(|signal| signal.read == 0) {
             let phases = self.phases.newest_first();
             for (step, then) in self.step.iter_mut().zip(phases) {
@@ -179,13 +178,12 @@ impl Analogues {
             return;
         }
         // A signal that was never read has no precision, and so no part in this.
-        for (signal, share) in self.signals.iter().zip([1.0, 0.5]) {
-            let factor = signal.precision() * share;
-            let past = signal.past.newest_first();
-            let now = past[0];
-            for (step, then) in self.step.iter_mut().zip(past) {
-                *step += factor * (now - then) * (now - then);
-            }
+        let [first, second] = &self.signals;
+        let (firsts, seconds) = (first.past.newest_first(), second.past.newest_first());
+        let (first, second) = ((firsts[0], first.precision()), (seconds[0], second.precision() * 0.5));
+        for ((step, then_first), then_second) in self.step.iter_mut().zip(firsts).zip(seconds) {
+            let (one, other) = (first.0 - then_first, second.0 - then_second);
+            *step = first.1 * one * one + second.1 * other * other;
         }
     }
 
