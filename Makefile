@@ -21,10 +21,10 @@ ON_QEMU_10 = PHASECAST_QEMU=10.0 PHASECAST_CACHE=$(abspath $(TEST_CACHE)) \
     $(CARGO) test -p tests --test laws --test physics --test emulated --
 
 .DEFAULT_GOAL := help
-.PHONY: help build guest lint test quickstart survey nightly bench cargo
+.PHONY: help build guest lint test quickstart survey nightly bench bench-python cargo
 
 help: ## list the targets
-	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 14
+	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
 
 cargo:
 	@command -v $(CARGO) >/dev/null 2>&1 || { \
@@ -71,6 +71,9 @@ survey: build guest ## measure the test bed itself: every program alone, every p
 
 bench: cargo ## time the decision path
 	$(CARGO) bench -p predictor
+
+bench-python: cargo ## k-means and Baum-Welch beside scikit-learn and hmmlearn, in a virtual environment
+	bench/against-python
 
 # Longer than CI may take: more cases for every property, every real program on every input, and the quickstart over a longer stretch of time.
 nightly: build guest ## what takes longer than CI may
