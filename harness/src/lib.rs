@@ -13,6 +13,10 @@ pub mod provenance;
 
 pub mod results;
 
+pub mod sysfs;
+
+pub mod profiles;
+
 pub mod qemu;
 
 pub mod image;

@@ -37,6 +37,8 @@
 //! one vCPU in one phase, its CPI alone relative to the model's (learned in quanta where the model says that neighbours
 //! do nothing) and its sensitivity relative to the model's (learned where they do).
 
+pub mod stalls;
+
 use serde::{Deserialize, Serialize};
 
 /// How much slower than alone, in time for the same work: 1.0 = alone, 2.0 = half speed. Never below 1.

@@ -4,6 +4,7 @@
 
 pub mod cache;
 pub mod catalogue;
+pub mod contention;
 pub mod doctor;
 pub mod experiment;
 pub mod image;
@@ -13,6 +14,7 @@ pub mod record;
 mod spinner;
 pub mod stream;
 pub mod survey;
+pub mod topology;
 pub mod train;
 
 use std::io::Write;
@@ -42,6 +44,8 @@ enum Command {
     Image(image::Args),
     /// Install a second QEMU, or list those that can be used.
     Qemu(qemu::Args),
+    /// Say which CPUs share a last-level cache on this machine or another.
+    Topology(topology::Args),
     /// Say which emulated machines there are and what one consists of.
     Machine(machine::Args),
     /// Run a mix of guests and keep their samples as a trace.
@@ -50,6 +54,8 @@ enum Command {
     Stream(stream::Args),
     /// Learn phases and their sequence from traces.
     Train(train::Args),
+    /// Say how much programs would slow each other down, from their profiles.
+    Contention(contention::Args),
     /// Run an experiment and write its report.
     Experiment(experiment::Args),
     /// Measure the test bed itself: programs alone and together, and what the results depend on.
@@ -67,10 +73,12 @@ pub fn main() -> ExitCode {
             Command::Catalogue(args) => catalogue::run(args, interrupt),
             Command::Image(args) => image::run(args, interrupt),
             Command::Qemu(args) => qemu::run(args, interrupt),
+            Command::Topology(args) => topology::run(args, interrupt),
             Command::Machine(args) => machine::run(args, interrupt),
             Command::Record(args) => record::run(args, interrupt),
             Command::Stream(args) => stream::run(args, interrupt),
             Command::Train(args) => train::run(args, interrupt),
+            Command::Contention(args) => contention::run(args, interrupt),
             Command::Experiment(args) => experiment::run(args, interrupt),
             Command::Survey(args) => survey::run(args, interrupt),
         }
