@@ -1,13 +1,15 @@
 //! Which phase comes next: a distribution over phases at a horizon.
 //!
-//! Owns forecasts and the forecasters that make them, one per vCPU: [`last_value`], [`markov`] and [`run_length`]. What
-//! a forecast phase will cost is [`crate::contention`]'s business; scoring forecasts is the harness's.
+//! Owns forecasts and the forecasters that make them, one per vCPU: which kinds there are and how each is started is in
+//! [`kind`]. What a forecast phase will cost is [`crate::contention`]'s business; scoring forecasts is the harness's.
 
 pub mod last_value;
 
 pub mod markov;
 
 pub mod run_length;
+
+pub mod kind;
 
 use serde::{Deserialize, Serialize};
 
@@ -60,6 +62,12 @@ impl Forecast {
         best
     }
 
+    /// How sure the forecast is of its most probable phase: that phase's probability.
+    #[must_use]
+    pub fn confidence(&self) -> f64 {
+        self.probability(self.most_likely())
+    }
+
     /// Every phase with its probability, in order.
     pub fn iter(&self) -> impl Iterator<Item = (PhaseId, f64)> + '_ {
         (0u32..).map(PhaseId).zip(self.0.iter().copied())
@@ -83,14 +91,42 @@ impl From<Forecast> for Vec<f64> {
     }
 }
 
-/// Forecasts the phases of one vCPU from those it has been through.
+/// What one quantum of a vCPU showed.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Observation<'a> {
+    /// The phase it was in.
+    pub phase: PhaseId,
+    /// What it retired.
+    pub instructions: u64,
+    /// Numbers beside the phase, such as misses per 1000 instructions: rates, in an order that the caller chooses once
+    /// for the life of a forecaster, the most telling first; `None` where one was not read. May be empty. Whoever acts
+    /// on forecasts gives only rates that its own actions do not change (see [`crate::features`]).
+    pub signals: &'a [Option<f64>],
+}
+
+impl Observation<'_> {
+    /// A quantum of which nothing is known but its phase and its work.
+    #[must_use]
+    pub const fn of(phase: PhaseId, instructions: u64) -> Self {
+        Self { phase, instructions, signals: &[] }
+    }
+}
+
+/// Forecasts the phases of one vCPU from what it has been through.
+///
+/// Every implementation keeps these laws: a forecast sums to 1; the same observations give the same forecasts, bit by
+/// bit; 0 quanta ahead is the last observed phase with certainty; memory stays below a bound however long the vCPU
+/// runs; signals may be absent, all or some.
 pub trait Forecaster {
-    /// A quantum passed in `phase`, in which the vCPU retired `instructions`.
-    fn observe(&mut self, phase: PhaseId, instructions: u64);
+    /// A quantum passed.
+    fn observe(&mut self, seen: &Observation<'_>);
 
     /// The phase of the quantum that lies `quanta` ahead; 1 is the coming one, 0 the last observed. `None` before
     /// anything was observed.
     fn forecast(&self, quanta: u32) -> Option<Forecast>;
+
+    /// The memory it holds for its vCPU, in bytes.
+    fn memory_bytes(&self) -> usize;
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The forecast that every other must beat: the coming phase is the present one. The whole foresight of a reactive
 //! policy.
 
-use super::{Forecast, Forecaster};
+use super::{Forecast, Forecaster, Observation};
 use crate::phases::PhaseId;
 
 /// Forecasts the last observed phase, with certainty, at every horizon.
@@ -20,12 +20,16 @@ impl LastValue {
 }
 
 impl Forecaster for LastValue {
-    fn observe(&mut self, phase: PhaseId, _instructions: u64) {
-        self.last = Some(phase);
+    fn observe(&mut self, seen: &Observation<'_>) {
+        self.last = Some(seen.phase);
     }
 
     fn forecast(&self, _quanta: u32) -> Option<Forecast> {
         self.last.map(|phase| Forecast::certain(phase, self.phases))
+    }
+
+    fn memory_bytes(&self) -> usize {
+        size_of::<Self>()
     }
 }
 
@@ -37,7 +41,7 @@ mod tests {
     fn the_present_goes_on_for_ever() {
         let mut forecaster = LastValue::new(3);
         assert_eq!(forecaster.forecast(1), None);
-        forecaster.observe(PhaseId(2), 1);
+        forecaster.observe(&Observation::of(PhaseId(2), 1));
         assert_eq!(forecaster.forecast(1), Some(Forecast::certain(PhaseId(2), 3)));
         assert_eq!(forecaster.forecast(1), forecaster.forecast(16));
     }

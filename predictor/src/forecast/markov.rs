@@ -19,7 +19,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Forecast, Forecaster};
+use super::{Forecast, Forecaster, Observation};
 use crate::phases::PhaseId;
 
 /// Share of the pseudo-count that goes to staying in the phase.
@@ -54,6 +54,12 @@ impl TransitionCounts {
             counts.iter().map(|count| count * factor).collect()
         };
         Self(self.0.iter().map(row).collect())
+    }
+
+    /// What the counts take, in bytes.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        self.0.iter().map(|row| size_of_val(row) + size_of_val(row.as_slice())).sum()
     }
 
     /// P(j | i) for each j; `from` is i.
@@ -105,16 +111,20 @@ impl Markov {
 }
 
 impl Forecaster for Markov {
-    fn observe(&mut self, phase: PhaseId, _instructions: u64) {
+    fn observe(&mut self, seen: &Observation<'_>) {
         if let Some(last) = self.last {
-            self.counts.record(last, phase);
+            self.counts.record(last, seen.phase);
         }
-        self.last = Some(phase);
+        self.last = Some(seen.phase);
     }
 
     fn forecast(&self, quanta: u32) -> Option<Forecast> {
         let now = Forecast::certain(self.last?, self.counts.0.len());
         Some((0..quanta).fold(now, |now, _| self.step(&now)))
+    }
+
+    fn memory_bytes(&self) -> usize {
+        size_of::<Self>() + self.counts.memory_bytes()
     }
 }
 
@@ -126,7 +136,7 @@ mod tests {
 
     fn taught(path: &[u32], phases: usize) -> Markov {
         let mut markov = Markov::new(&TransitionCounts::new(phases));
-        path.iter().for_each(|phase| markov.observe(PhaseId(*phase), 1));
+        path.iter().for_each(|phase| markov.observe(&Observation::of(PhaseId(*phase), 1)));
         markov
     }
 
@@ -156,9 +166,9 @@ mod tests {
         (0..1000).for_each(|_| trained.record(PhaseId(0), PhaseId(0)));
         let mut markov = Markov::new(&trained);
         for quantum in 0..120u32 {
-            markov.observe(PhaseId(quantum % 2), 1);
+            markov.observe(&Observation::of(PhaseId(quantum % 2), 1));
         }
-        markov.observe(PhaseId(0), 1);
+        markov.observe(&Observation::of(PhaseId(0), 1));
         assert_eq!(markov.forecast(1).expect("observed").most_likely(), PhaseId(1));
     }
 

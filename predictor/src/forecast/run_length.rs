@@ -37,7 +37,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::markov::{Markov, TransitionCounts};
-use super::{Forecast, Forecaster};
+use super::{Forecast, Forecaster, Observation};
 use crate::phases::PhaseId;
 
 /// Buckets in the instructions of one usual quantum.
@@ -124,6 +124,12 @@ impl RunLengths {
     #[must_use]
     pub fn phases(&self) -> usize {
         self.bucket_instructions.len()
+    }
+
+    /// What the runs take, in bytes.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        size_of_val(self.bucket_instructions.as_slice()) + self.runs.len() * size_of::<((PhaseId, u32, PhaseId), f64)>()
     }
 
     /// What `phase` usually retires in a quantum.
@@ -228,8 +234,9 @@ impl RunLengthMarkov {
 }
 
 impl Forecaster for RunLengthMarkov {
-    fn observe(&mut self, phase: PhaseId, instructions: u64) {
-        let pace = instructions as f64;
+    fn observe(&mut self, seen: &Observation<'_>) {
+        let phase = seen.phase;
+        let pace = seen.instructions as f64;
         self.now = Some(match self.now {
             Some(now) if now.phase == phase => RunState { phase, instructions: now.instructions + pace, pace },
             before => {
@@ -239,7 +246,7 @@ impl Forecaster for RunLengthMarkov {
                 RunState { phase, instructions: pace, pace }
             }
         });
-        self.markov.observe(phase, instructions);
+        self.markov.observe(seen);
     }
 
     fn forecast(&self, quanta: u32) -> Option<Forecast> {
@@ -263,6 +270,10 @@ impl Forecaster for RunLengthMarkov {
         let mut weights = vec![0.0; self.lengths.phases()];
         states.iter().for_each(|(state, probability)| weights[state.phase.index()] += probability);
         Forecast::from_weights(weights).ok()
+    }
+
+    fn memory_bytes(&self) -> usize {
+        size_of::<Self>() + self.markov.memory_bytes() + self.lengths.memory_bytes()
     }
 }
 

@@ -9,7 +9,7 @@ use crate::counters::{Event, Sample};
 use crate::features::Observed;
 use crate::forecast::last_value::LastValue;
 use crate::forecast::run_length::RunLengthMarkov;
-use crate::forecast::{Forecast, Forecaster};
+use crate::forecast::{Forecast, Forecaster, Observation};
 use crate::model::Model;
 use crate::phases::PhaseId;
 
@@ -78,7 +78,8 @@ impl Watch {
                 if let (Some(forecaster), Some(instructions)) =
                     (&mut self.forecaster, sample.count(Event::Instructions))
                 {
-                    forecaster.observe(found.phase, instructions);
+                    let signals: Vec<Option<f64>> = vector.0.iter().copied().map(Some).collect();
+                    forecaster.observe(&Observation { phase: found.phase, instructions, signals: &signals });
                     self.observed_cpi = sample.count(Event::Cycles).map(|cycles| cycles as f64 / instructions as f64);
                 }
                 VcpuState::Active { phase: found.phase, novelty: found.novelty }

@@ -24,7 +24,7 @@ fn said(forecaster: &mut dyn Forecaster, trace: &str, instructions: u64) -> Stri
             Some(phase) if phase == came => '.',
             Some(phase) => letter(phase),
         });
-        forecaster.observe(came, instructions);
+        forecaster.observe(&Observation::of(came, instructions));
     }
     said
 }
@@ -100,8 +100,8 @@ proptest! {
     fn without_evidence_it_is_first_order_markov(first in 0u32..3, quanta in 0u32..6) {
         let mut durations = untaught(3);
         let mut chain = Markov::new(&TransitionCounts::new(3));
-        durations.observe(PhaseId(first), QUANTUM);
-        chain.observe(PhaseId(first), QUANTUM);
+        durations.observe(&Observation::of(PhaseId(first), QUANTUM));
+        chain.observe(&Observation::of(PhaseId(first), QUANTUM));
         let (ours, theirs) = (durations.forecast(quanta).expect("seen"), chain.forecast(quanta).expect("seen"));
         for (phase, probability) in ours.iter() {
             prop_assert!((probability - theirs.probability(phase)).abs() < 1e-9);
@@ -113,7 +113,7 @@ proptest! {
         path in prop::collection::vec((0u32..4, 1u64..3 * QUANTUM), 1..80), quanta in 0u32..17
     ) {
         let mut forecaster = untaught(4);
-        path.iter().for_each(|(phase, instructions)| forecaster.observe(PhaseId(*phase), *instructions));
+        path.iter().for_each(|(phase, instructions)| forecaster.observe(&Observation::of(PhaseId(*phase), *instructions)));
         let forecast = forecaster.forecast(quanta).expect("seen");
         let total: f64 = forecast.iter().map(|(_, probability)| probability).sum();
         prop_assert!((total - 1.0).abs() < 1e-9);
