@@ -52,12 +52,12 @@ fn data(parts: &ModelParts) -> String {
 
 fn features(parts: &ModelParts) -> String {
     let mut text = String::from(
-        "## Features\n\nEvents per 1000 instructions, as ln(1 + rate), standardised. None of them depends on placement.\n\n\
-         | event | mean | deviation |\n|---|---:|---:|\n",
+        "## Features\n\nEvents per 1000 instructions, as ln(1 + rate), less the center, in spreads. None of them depends on placement.\n\n\
+         | event | center | spread |\n|---|---:|---:|\n",
     );
     let scale = &parts.phases.scale;
-    for ((feature, mean), deviation) in parts.phases.features.features().iter().zip(&scale.mean).zip(&scale.deviation) {
-        let _infallible = writeln!(text, "| {} | {mean:.3} | {deviation:.3} |", feature.event().name());
+    for ((feature, center), spread) in parts.phases.features.features().iter().zip(&scale.center).zip(&scale.spread) {
+        let _infallible = writeln!(text, "| {} | {center:.3} | {spread:.3} |", feature.event().name());
     }
     text
 }

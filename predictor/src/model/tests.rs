@@ -91,7 +91,7 @@ proptest! {
             2 => parts.transitions.0[0][0] = bad,
             3 => parts.pressures[0].stall_share = bad,
             4 => parts.contention.memory_bytes_per_cycle = Some(bad),
-            _ => parts.phases.scale.mean[0] = bad,
+            _ => parts.phases.scale.center[0] = bad,
         }
         let refused = matches!(Model::new(parts), Err(ModelError::OutOfRange { .. }));
         prop_assert!(refused);
