@@ -326,10 +326,10 @@ fn check_numbers(parts: &ModelParts) -> Result<(), ModelError> {
     let numbers = |part: &'static str, values: &[f64], allowed: &'static str, sound: fn(f64) -> bool| {
         values.iter().try_for_each(|value| within(part, *value, allowed, sound))
     };
-    numbers("phases.scale.center", &parts.phases.scale.center, "a finite number", f64::is_finite)?;
+    numbers("phases.scale.center", &parts.phases.scale.center, COORDINATE, is_coordinate)?;
     numbers("phases.scale.spread", &parts.phases.scale.spread, POSITIVE, is_positive)?;
     for centroid in &parts.phases.centroids {
-        numbers("phases.centroids", centroid, "a finite number", f64::is_finite)?;
+        numbers("phases.centroids", centroid, COORDINATE, is_coordinate)?;
     }
     numbers("phases.radii", &parts.phases.radii, POSITIVE, is_positive)?;
     for row in &parts.transitions.0 {
@@ -348,7 +348,7 @@ fn check_numbers(parts: &ModelParts) -> Result<(), ModelError> {
         })?;
     }
     let ratio = parts.contention.miss_per_hit_time;
-    within("contention.miss_per_hit_time", ratio, "at least 1", |ratio| ratio.is_finite() && ratio >= 1.0)?;
+    within("contention.miss_per_hit_time", ratio, "from 1 to 1e15", |ratio| (1.0..=MOST).contains(&ratio))?;
     if let Some(bandwidth) = parts.contention.memory_bytes_per_cycle {
         within("contention.memory_bytes_per_cycle", bandwidth, POSITIVE, is_positive)?;
     }
@@ -384,15 +384,24 @@ fn check_runs(parts: &ModelParts) -> Result<(), ModelError> {
     Ok(())
 }
 
-const POSITIVE: &str = "a positive number";
-const COUNT: &str = "a finite number, not negative";
+const POSITIVE: &str = "a positive number from 1e-9 to 1e15";
+const COUNT: &str = "a number from 0 to 1e15";
+const COORDINATE: &str = "a number from -1e15 to 1e15";
+
+/// Beyond this no number is one that training saw, and sums and squares of them would soon be infinite.
+const MOST: f64 = 1e15;
+const LEAST_POSITIVE: f64 = 1e-9;
 
 fn is_positive(value: f64) -> bool {
-    value.is_finite() && value > 0.0
+    (LEAST_POSITIVE..=MOST).contains(&value)
 }
 
 fn is_count(value: f64) -> bool {
-    value.is_finite() && value >= 0.0
+    (0.0..=MOST).contains(&value)
+}
+
+fn is_coordinate(value: f64) -> bool {
+    (-MOST..=MOST).contains(&value)
 }
 
 fn within(

@@ -3,13 +3,20 @@
 //! ```text
 //! loss(e)   = decayed mean of |value - what e said of it|
 //! weight(e) = (least loss / loss(e)) ^ sharpness
-//! forecast  = weighted mean of what the experts say
+//! mixture   = weighted mean of what the experts say
+//! doubt     = 5 / (5 + quanta judged)
+//! forecast  = doubt * what the first expert says + (1 - doubt) * mixture
 //! ```
+//!
+//! The first expert is the last value: before anybody was judged, weights mean nothing, and it errs least.
 //!
 //! The weights have no unit and no learning rate in the signal's unit: a signal in other units is forecast alike. An expert
 //! that said nothing (its lag lies before the series began, or the value there was not read) says the last value.
 
 use std::collections::VecDeque;
+
+/// Quanta judged after which the mixture and the first expert count alike.
+const DOUBT_QUANTA: f64 = 5.0;
 
 /// Experts of one signal at one horizon, and what they said of quanta still to come.
 #[derive(Debug, Clone)]
@@ -21,7 +28,10 @@ pub(super) struct Mixture {
     weights: Vec<f64>,
     /// What each expert said, `experts` numbers a quantum, the oldest first.
     said: VecDeque<f32>,
+    /// Total weight of the losses in their mean.
     settled: f64,
+    /// Quanta judged.
+    judged: f64,
 }
 
 /// How losses become weights.
@@ -42,6 +52,7 @@ impl Mixture {
             weights: vec![1.0 / experts as f64; experts],
             said: VecDeque::with_capacity((horizon + 1) * experts),
             settled: 0.0,
+            judged: 0.0,
         }
     }
 
@@ -53,6 +64,7 @@ impl Mixture {
         let said = self.said.drain(..self.experts);
         let Some(value) = value else { return };
         self.settled = weighing.memory * self.settled + 1.0;
+        self.judged += 1.0;
         let share = 1.0 / self.settled;
         for (loss, said) in self.losses.iter_mut().zip(said) {
             *loss += share * ((f64::from(said) - value).abs() - *loss);
@@ -71,7 +83,9 @@ impl Mixture {
     /// Takes in what the experts say, one number each, and gives their mixture.
     pub(super) fn say(&mut self, said: &[f32]) -> f64 {
         self.said.extend(said);
-        self.weights.iter().zip(said).map(|(weight, said)| weight * f64::from(*said)).sum()
+        let mixed: f64 = self.weights.iter().zip(said).map(|(weight, said)| weight * f64::from(*said)).sum();
+        let doubt = DOUBT_QUANTA / (DOUBT_QUANTA + self.judged);
+        said.first().map_or(mixed, |first| mixed + doubt * (f64::from(*first) - mixed))
     }
 
     pub(super) fn memory_bytes(&self) -> usize {
@@ -107,8 +121,8 @@ mod tests {
 
     #[test]
     fn the_expert_that_was_nearer_prevails() {
-        assert!((after(1, [1.0, 5.0], 1.0) - 13.0).abs() < 1e-6, "equal at first");
-        assert!((after(50, [1.0, 5.0], 1.0) - 11.0).abs() < 1e-3);
+        assert!((after(1, [1.0, 5.0], 1.0) - 11.0).abs() < 1e-6, "the first, before anybody was judged");
+        assert!((after(100, [5.0, 1.0], 1.0) - 11.0).abs() < 0.3, "the second was nearer, and doubt has gone");
     }
 
     #[test]
