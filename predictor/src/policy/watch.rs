@@ -36,7 +36,9 @@ impl Watch {
     pub(super) fn new(kind: PolicyKind, model: Option<&Model>) -> Self {
         let foresight = match kind {
             PolicyKind::Reactive => ForecasterKind::LastValue,
-            PolicyKind::StayPut | PolicyKind::Predictive => ForecasterKind::Default,
+            // Not the default forecaster: it learns a vCPU from nothing, and a policy must be right in its first rounds,
+            // for which the model's run lengths are a prior.
+            PolicyKind::StayPut | PolicyKind::Predictive => ForecasterKind::SemiMarkov,
         };
         Self {
             forecaster: model.map(|model| model.forecaster(foresight)),
