@@ -21,7 +21,7 @@ ON_QEMU_10 = PHASECAST_QEMU=10.0 PHASECAST_CACHE=$(abspath $(TEST_CACHE)) \
     $(CARGO) test -p tests --test laws --test physics --test emulated --
 
 .DEFAULT_GOAL := help
-.PHONY: help build guest lint test quickstart survey nightly bench bench-python cargo
+.PHONY: help build guest lint test models quickstart survey nightly bench bench-python cargo
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -55,6 +55,9 @@ test: cargo guest ## all tests; REQUIRE_HOSTS=simulated,emulated,replayed REQUIR
 	if [ -d $(TEST_CACHE)/qemu/10.0 ]; then $(ON_QEMU_10) keeps_the_laws one_miss_under_way; fi
 	$(CARGO) test --workspace --doc
 	$(CARGO) test -p predictor --benches
+
+models: build ## train the shipped models again from the traces beside them
+	$(PHASECAST) train models/emulated-small-2x2/traces/*.parquet --out models/emulated-small-2x2 --phases 1-12 --seed 1
 
 quickstart: build guest ## the whole loop on real guests: image, solo runs, training, every policy, report
 	@scripts/require $(NEEDS_GUESTS)

@@ -20,11 +20,9 @@
 //!   name. Never zero: a guest without a counter would become the perfect neighbour.
 //! - Idle cycles absent: the sample is taken as it is, active if anything retired.
 //!
-//! # Scale
-//!
-//! Rates are spread over decades, so distances are taken between `ln(1 + rate)`, standardised by the mean and
-//! deviation seen in training. A feature that hardly varies there is not blown up to matter: its deviation is taken as
-//! at least [`DEVIATION_FLOOR`].
+//! How vectors become points between which distances may be taken is [`Scale`]'s business.
+
+mod scale;
 
 use std::collections::BTreeSet;
 
@@ -32,14 +30,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::counters::{Event, Reading, Sample};
 
+pub use self::scale::{SPREAD_FLOOR, Scale};
+
 /// A vCPU idle for more than this share of its cycles has no phase worth naming.
 pub const IDLE_SHARE_BOUND: f64 = 0.9;
 
 /// A counter that ran for less than this share of the quantum is taken as absent.
 pub const COVERAGE_BOUND: f64 = 0.1;
-
-/// Smallest deviation used to standardise, in units of `ln(1 + rate)`: rates within a quarter of each other are alike.
-pub const DEVIATION_FLOOR: f64 = 0.25;
 
 /// One coordinate of a feature vector: an event per 1000 instructions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -181,42 +178,6 @@ fn idle_share(sample: &Sample) -> Option<f64> {
     (all > 0.0).then(|| idle / all)
 }
 
-/// Mean and deviation of `ln(1 + rate)` for each feature, as seen in training.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Scale {
-    /// Mean of each coordinate.
-    pub mean: Vec<f64>,
-    /// Standard deviation of each coordinate, at least [`DEVIATION_FLOOR`].
-    pub deviation: Vec<f64>,
-}
-
-impl Scale {
-    /// The scale in which `vectors`, all of one feature set, have mean 0 and deviation at most 1. Of no vectors, the
-    /// scale of the floor.
-    #[must_use]
-    pub fn fit(vectors: &[FeatureVector]) -> Self {
-        let dimensions = vectors.first().map_or(0, |vector| vector.0.len());
-        let count = vectors.len() as f64;
-        let mut scale = Self { mean: Vec::new(), deviation: Vec::new() };
-        for place in 0..dimensions {
-            let logs = || vectors.iter().map(|vector| vector.0[place].ln_1p());
-            let mean = logs().sum::<f64>() / count;
-            let variance = logs().map(|log| (log - mean).powi(2)).sum::<f64>() / count;
-            scale.mean.push(mean);
-            scale.deviation.push(variance.sqrt().max(DEVIATION_FLOOR));
-        }
-        scale
-    }
-
-    /// `vector` as a point in which distances may be taken.
-    #[must_use]
-    pub fn point(&self, vector: &FeatureVector) -> Vec<f64> {
-        let axes = self.mean.iter().zip(&self.deviation);
-        vector.0.iter().zip(axes).map(|(rate, (mean, deviation))| (rate.ln_1p() - mean) / deviation).collect()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -299,12 +260,5 @@ mod tests {
         let few = [Event::Instructions, Event::Cycles, Event::LlcReferences].into();
         assert_eq!(FeatureSet::of_events(&few).expect("enough").features(), [Feature::LlcReferences]);
         assert_eq!(FeatureSet::of_events(&[Event::Instructions, Event::Loads].into()), None);
-    }
-
-    #[test]
-    fn a_feature_that_hardly_varies_is_not_blown_up() {
-        let vectors: Vec<_> = [250.0, 250.5, 249.5].map(|loads| FeatureVector(vec![1.0, loads])).into();
-        let scale = Scale::fit(&vectors);
-        assert!(scale.point(&vectors[1]).iter().all(|coordinate| coordinate.abs() < 0.05));
     }
 }

@@ -16,6 +16,8 @@ pub mod phases;
 
 pub mod forecast;
 
+pub mod numeric;
+
 pub mod miss_ratio;
 
 pub mod contention;

@@ -7,20 +7,37 @@
 //!
 //! One map whose key `format` is [`FORMAT`]. A release that changes the meaning or the shape of a key changes the
 //! number in it, and says there which older ones it still reads. Floating-point numbers must survive unchanged: JSON
-//! needs a reader that rounds exactly.
+//! needs a reader that rounds exactly. Every key is described in docs/model-format.md.
+//!
+//! Format 2 has a robust scale (`phases.scale.center` and `spread` where format 1 had mean and deviation), the settings
+//! of numeric forecasts, and says how it was made and how well it forecasts. Format 1 is refused: its scale cannot be told from its numbers.
 
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
 use crate::contention::{Calibration, Contention, Demand, Pressure};
-use crate::counters::Event;
+use crate::counters::{Event, Sample};
+use crate::forecast::Forecaster;
+use crate::forecast::kind::{ForecasterKind, Trained};
 use crate::forecast::markov::TransitionCounts;
 use crate::forecast::run_length::RunLengths;
+use crate::numeric::{NumericForecaster, NumericSettings};
 use crate::phases::{PhaseId, PhaseModel};
 
 /// The format that this release writes, and the only one it reads.
-pub const FORMAT: &str = "phasecast-model-1";
+pub const FORMAT: &str = "phasecast-model-2";
+
+/// The rates that numeric forecasts are made of, in their order.
+pub const RATES: [&str; 2] = ["cycles_per_instruction", "llc_misses_per_kilo_instruction"];
+
+/// The [`RATES`] of a sample; `None` where a counter was not read, or nothing retired.
+#[must_use]
+pub fn rates(sample: &Sample) -> [Option<f64>; 2] {
+    let instructions = sample.count(Event::Instructions).filter(|count| *count > 0);
+    let per_instruction = |event: Event| Some(sample.count(event)? as f64 / instructions? as f64);
+    [per_instruction(Event::Cycles), per_instruction(Event::LlcMisses).map(|misses| 1000.0 * misses)]
+}
 
 /// What a model's numbers hold for: phases per quantum of one length, pressures of one size of cache.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -36,8 +53,56 @@ pub struct Machine {
     pub miss_per_hit_time: Option<f64>,
 }
 
+/// How well models made like this one forecast what they were not trained on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scores {
+    /// Phases of programs that were left out of training; `None` where there is one program alone.
+    pub phases: Option<PhaseScores>,
+    /// Numbers, forecast online; nothing of them is trained.
+    pub numbers: Vec<NumberScores>,
+}
+
+/// Forecasts of the next quantum's phase, by models of all other programs.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PhaseScores {
+    /// Series scored; the shares are means over them.
+    pub series: u64,
+    /// Share of quanta whose phase the default forecaster named.
+    pub accuracy: f64,
+    /// The same for the last value.
+    pub last_value_accuracy: f64,
+}
+
+/// Forecasts of one rate at one horizon.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NumberScores {
+    /// The rate, by its name.
+    pub rate: String,
+    /// Quanta ahead.
+    pub horizon_quanta: u32,
+    /// Series scored: those in which the last value ever errs. The shares are means over them.
+    pub series: u64,
+    /// Absolute error in last values' absolute error; 0 of no series.
+    pub error_of_last_value: f64,
+    /// Share of values between the outer quantiles, which are to hold 0.8; 0 of no series.
+    pub within_quantiles: f64,
+}
+
+/// What made a model, as its maker says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Made {
+    /// The command, without the places of files.
+    pub command: String,
+    /// The commit of the program's source, where it is known.
+    pub revision: Option<String>,
+}
+
 /// Where a model comes from.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Provenance {
     /// Names of the series it was trained on, in order.
@@ -46,6 +111,10 @@ pub struct Provenance {
     pub active_samples: u64,
     /// Seed of the clustering.
     pub seed: u64,
+    /// What made it; `None` where it was made within another command, as an experiment.
+    pub made: Option<Made>,
+    /// How well models like it forecast; `None` where nobody scored.
+    pub scores: Option<Scores>,
 }
 
 /// What training learned. Its parts are known to fit together.
@@ -71,6 +140,8 @@ pub struct ModelParts {
     pub transitions: TransitionCounts,
     /// How long phases lasted.
     pub run_lengths: RunLengths,
+    /// How numbers are forecast.
+    pub numeric: NumericSettings,
 }
 
 /// How a model is written: its format, then its parts.
@@ -78,8 +149,8 @@ pub struct ModelParts {
 #[serde(tag = "format")]
 pub enum ModelFile {
     /// See [`FORMAT`].
-    #[serde(rename = "phasecast-model-1")]
-    V1(Box<ModelParts>),
+    #[serde(rename = "phasecast-model-2")]
+    V2(Box<ModelParts>),
     /// Written by another release.
     #[serde(other)]
     Unknown,
@@ -89,7 +160,7 @@ pub enum ModelFile {
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum ModelError {
     /// Another release's format.
-    #[error("the model's format is not {FORMAT}, the only one this release reads; train it again")]
+    #[error("the model's format is not {FORMAT}, the only one this release reads; train it again from its traces")]
     UnknownFormat,
     /// Lists that must have one entry for each phase or feature do not.
     #[error("the model has {expected} {of} but {found} entries in {part}; the file is damaged, train it again")]
@@ -176,6 +247,26 @@ impl Model {
         }
     }
 
+    /// The same model, made as said and with these scores.
+    pub fn recorded(mut self, made: Made, scores: Scores) -> Result<Self, ModelError> {
+        self.0.provenance.made = Some(made);
+        self.0.provenance.scores = Some(scores);
+        Self::new(self.0)
+    }
+
+    /// A forecaster of one vCPU's phases that starts from what training saw.
+    #[must_use]
+    pub fn forecaster(&self, kind: ForecasterKind) -> Box<dyn Forecaster + Send> {
+        let trained = Trained { transitions: Some(&self.0.transitions), run_lengths: Some(&self.0.run_lengths) };
+        kind.start(self.0.phases.len(), &trained)
+    }
+
+    /// A forecaster of one vCPU's [`RATES`].
+    #[must_use]
+    pub fn numeric_forecaster(&self) -> NumericForecaster {
+        NumericForecaster::new(RATES.len(), &self.0.numeric)
+    }
+
     /// What a vCPU in `phase` asks for, as far as `calibration` knows it.
     #[must_use]
     pub fn demand(&self, phase: PhaseId, calibration: &Calibration) -> Demand {
@@ -198,7 +289,7 @@ impl TryFrom<ModelFile> for Model {
 
     fn try_from(file: ModelFile) -> Result<Self, Self::Error> {
         match file {
-            ModelFile::V1(parts) => Self::new(*parts),
+            ModelFile::V2(parts) => Self::new(*parts),
             ModelFile::Unknown => Err(ModelError::UnknownFormat),
         }
     }
@@ -206,7 +297,7 @@ impl TryFrom<ModelFile> for Model {
 
 impl From<Model> for ModelFile {
     fn from(model: Model) -> Self {
-        ModelFile::V1(Box::new(model.0))
+        ModelFile::V2(Box::new(model.0))
     }
 }
 
@@ -217,8 +308,8 @@ fn check_shape(parts: &ModelParts) -> Result<(), ModelError> {
         if expected == found { Ok(()) } else { Err(ModelError::Mismatch { part, of, expected, found }) }
     };
     within("the number of phases", phases as f64, "at least 1", |count| count >= 1.0)?;
-    same("phases.scale.mean", "features", features, parts.phases.scale.mean.len())?;
-    same("phases.scale.deviation", "features", features, parts.phases.scale.deviation.len())?;
+    same("phases.scale.center", "features", features, parts.phases.scale.center.len())?;
+    same("phases.scale.spread", "features", features, parts.phases.scale.spread.len())?;
     for centroid in &parts.phases.centroids {
         same("a row of phases.centroids", "features", features, centroid.len())?;
     }
@@ -235,10 +326,10 @@ fn check_numbers(parts: &ModelParts) -> Result<(), ModelError> {
     let numbers = |part: &'static str, values: &[f64], allowed: &'static str, sound: fn(f64) -> bool| {
         values.iter().try_for_each(|value| within(part, *value, allowed, sound))
     };
-    numbers("phases.scale.mean", &parts.phases.scale.mean, "a finite number", f64::is_finite)?;
-    numbers("phases.scale.deviation", &parts.phases.scale.deviation, POSITIVE, is_positive)?;
+    numbers("phases.scale.center", &parts.phases.scale.center, COORDINATE, is_coordinate)?;
+    numbers("phases.scale.spread", &parts.phases.scale.spread, POSITIVE, is_positive)?;
     for centroid in &parts.phases.centroids {
-        numbers("phases.centroids", centroid, "a finite number", f64::is_finite)?;
+        numbers("phases.centroids", centroid, COORDINATE, is_coordinate)?;
     }
     numbers("phases.radii", &parts.phases.radii, POSITIVE, is_positive)?;
     for row in &parts.transitions.0 {
@@ -257,11 +348,27 @@ fn check_numbers(parts: &ModelParts) -> Result<(), ModelError> {
         })?;
     }
     let ratio = parts.contention.miss_per_hit_time;
-    within("contention.miss_per_hit_time", ratio, "at least 1", |ratio| ratio.is_finite() && ratio >= 1.0)?;
+    within("contention.miss_per_hit_time", ratio, "from 1 to 1e15", |ratio| (1.0..=MOST).contains(&ratio))?;
     if let Some(bandwidth) = parts.contention.memory_bytes_per_cycle {
         within("contention.memory_bytes_per_cycle", bandwidth, POSITIVE, is_positive)?;
     }
+    check_scores(parts.provenance.scores.as_ref())?;
     check_runs(parts)
+}
+
+fn check_scores(scores: Option<&Scores>) -> Result<(), ModelError> {
+    let Some(scores) = scores else { return Ok(()) };
+    const SHARE: &str = "a share in [0, 1]";
+    let share = |part, value| within(part, value, SHARE, |share| (0.0..=1.0).contains(&share));
+    if let Some(phases) = &scores.phases {
+        share("provenance.scores.phases", phases.accuracy)?;
+        share("provenance.scores.phases", phases.last_value_accuracy)?;
+    }
+    for number in &scores.numbers {
+        within("provenance.scores.numbers", number.error_of_last_value, COUNT, is_count)?;
+        share("provenance.scores.numbers", number.within_quantiles)?;
+    }
+    Ok(())
 }
 
 fn check_runs(parts: &ModelParts) -> Result<(), ModelError> {
@@ -277,15 +384,24 @@ fn check_runs(parts: &ModelParts) -> Result<(), ModelError> {
     Ok(())
 }
 
-const POSITIVE: &str = "a positive number";
-const COUNT: &str = "a finite number, not negative";
+const POSITIVE: &str = "a positive number from 1e-9 to 1e15";
+const COUNT: &str = "a number from 0 to 1e15";
+const COORDINATE: &str = "a number from -1e15 to 1e15";
+
+/// Beyond this no number is one that training saw, and sums and squares of them would soon be infinite.
+const MOST: f64 = 1e15;
+const LEAST_POSITIVE: f64 = 1e-9;
 
 fn is_positive(value: f64) -> bool {
-    value.is_finite() && value > 0.0
+    (LEAST_POSITIVE..=MOST).contains(&value)
 }
 
 fn is_count(value: f64) -> bool {
-    value.is_finite() && value >= 0.0
+    (0.0..=MOST).contains(&value)
+}
+
+fn is_coordinate(value: f64) -> bool {
+    (-MOST..=MOST).contains(&value)
 }
 
 fn within(

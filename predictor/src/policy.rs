@@ -317,4 +317,7 @@ impl Policy {
 }
 
 #[cfg(test)]
+mod damaged_models;
+
+#[cfg(test)]
 mod tests;

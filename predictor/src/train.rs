@@ -11,8 +11,11 @@
 //!    are of vCPUs running alone, hence CPI, misses and stalls are those without neighbours.
 //! 4. Transitions and run lengths are counted within each series. The last run of a series is not counted: nobody saw
 //!    its end. Idle quanta and quanta without counters are left out, and a run goes on across them.
-//! 5. What the machine does not say about contention is taken from the samples (the bandwidth: the most that any
+//! 5. Numeric forecasts learn online; a model holds their settings only.
+//! 6. What the machine does not say about contention is taken from the samples (the bandwidth: the most that any
 //!    sample drew) or from [`DEFAULT_MISS_PER_HIT_TIME`].
+
+mod scores;
 
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
@@ -26,7 +29,10 @@ use crate::features::{FeatureSet, FeatureVector, Observed};
 use crate::forecast::markov::TransitionCounts;
 use crate::forecast::run_length::RunLengths;
 use crate::model::{Machine, Model, ModelError, ModelParts, Provenance};
+use crate::numeric::NumericSettings;
 use crate::phases::{PhaseId, PhaseModel};
+
+pub use self::scores::scores;
 
 /// How much longer an LLC miss takes than a hit, where the machine does not say: 240 cycles against 40.
 pub const DEFAULT_MISS_PER_HIT_TIME: f64 = 6.0;
@@ -37,7 +43,7 @@ const LINE_BYTES: f64 = 64.0;
 /// One vCPU's run alone, quantum by quantum.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Series {
-    /// What ran, for messages and provenance.
+    /// What ran, for messages and provenance; up to the first blank it is the program, the rest its input.
     pub name: String,
     /// Its samples, in order.
     pub samples: Vec<Sample>,
@@ -116,9 +122,12 @@ pub fn train(series: &[Series], machine: &Machine, settings: &TrainSettings) -> 
         series: series.iter().map(|series| series.name.clone()).collect(),
         active_samples: vectors.len() as u64,
         seed: settings.seed,
+        made: None,
+        scores: None,
     };
-    let machine = *machine;
-    Ok(Model::new(ModelParts { provenance, machine, phases, pressures, contention, transitions, run_lengths })?)
+    let (machine, numeric) = (*machine, NumericSettings::default());
+    let parts = ModelParts { provenance, machine, phases, pressures, contention, transitions, run_lengths, numeric };
+    Ok(Model::new(parts)?)
 }
 
 fn instructions(sample: &Sample) -> Option<u64> {

@@ -77,6 +77,29 @@ fn another_quantum_or_cache_is_refused_and_an_unknown_cache_is_not() {
 }
 
 proptest! {
+    #[test]
+    fn no_bytes_make_the_loader_panic(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+        prop_assert!(serde_json::from_slice::<Model>(&bytes).is_err());
+    }
+
+    #[test]
+    fn a_damaged_file_is_refused_or_a_model(
+        cuts in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6), end in any::<prop::sample::Index>()
+    ) {
+        let (model, _) = written();
+        let mut bytes = serde_json::to_vec(&model).expect("plain data");
+        for (place, byte) in cuts {
+            let place = place.index(bytes.len());
+            bytes[place] = byte;
+        }
+        // Whatever still loads has passed every check.
+        let _either = serde_json::from_slice::<Model>(&bytes);
+        bytes.truncate(end.index(bytes.len()));
+        prop_assert!(serde_json::from_slice::<Model>(&bytes).is_err());
+    }
+}
+
+proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
@@ -91,7 +114,7 @@ proptest! {
             2 => parts.transitions.0[0][0] = bad,
             3 => parts.pressures[0].stall_share = bad,
             4 => parts.contention.memory_bytes_per_cycle = Some(bad),
-            _ => parts.phases.scale.mean[0] = bad,
+            _ => parts.phases.scale.center[0] = bad,
         }
         let refused = matches!(Model::new(parts), Err(ModelError::OutOfRange { .. }));
         prop_assert!(refused);

@@ -7,8 +7,7 @@ use super::rationale::VcpuState;
 use crate::contention::{Calibration, Demand};
 use crate::counters::{Event, Sample};
 use crate::features::Observed;
-use crate::forecast::last_value::LastValue;
-use crate::forecast::run_length::RunLengthMarkov;
+use crate::forecast::kind::ForecasterKind;
 use crate::forecast::{Forecast, Forecaster, Observation};
 use crate::model::Model;
 use crate::phases::PhaseId;
@@ -35,17 +34,14 @@ impl std::fmt::Debug for Watch {
 
 impl Watch {
     pub(super) fn new(kind: PolicyKind, model: Option<&Model>) -> Self {
-        let forecaster = |model: &Model| -> Box<dyn Forecaster + Send> {
-            let parts = model.parts();
-            match kind {
-                PolicyKind::Reactive => Box::new(LastValue::new(parts.phases.len())),
-                PolicyKind::StayPut | PolicyKind::Predictive => {
-                    Box::new(RunLengthMarkov::new(&parts.transitions, &parts.run_lengths))
-                }
-            }
+        let foresight = match kind {
+            PolicyKind::Reactive => ForecasterKind::LastValue,
+            // Not the default forecaster: it learns a vCPU from nothing, and a policy must be right in its first rounds,
+            // for which the model's run lengths are a prior.
+            PolicyKind::StayPut | PolicyKind::Predictive => ForecasterKind::SemiMarkov,
         };
         Self {
-            forecaster: model.map(forecaster),
+            forecaster: model.map(|model| model.forecaster(foresight)),
             state: VcpuState::Unseen,
             calibrations: BTreeMap::new(),
             cooling_quanta: 0,
