@@ -67,6 +67,8 @@ mod analogues;
 
 mod elementary;
 
+mod lags;
+
 mod mixer;
 
 mod tables;

@@ -24,14 +24,13 @@
 //! that was not read counts as unchanged since it last was; one never read tells nothing. Where no signal was ever read,
 //! the distance counts phases that differ.
 
+use super::lags::{self, BLOCK, smallest};
+
 /// Signals that take part in the distance.
 pub(super) const SIGNALS: usize = 2;
 
 /// Analogues that are looked for.
 pub(super) const NEIGHBOURS: usize = 8;
-
-/// Consecutive lags of which at most one is an analogue.
-const BLOCK: usize = 16;
 
 /// Slowest that mean and deviation of a signal follow it, as a share of a quantum's weight.
 const SLOWEST_RATE: f32 = 0.002;
@@ -180,11 +179,8 @@ impl Analogues {
         // A signal that was never read has no precision, and so no part in this.
         let [first, second] = &self.signals;
         let (firsts, seconds) = (first.past.newest_first(), second.past.newest_first());
-        let (first, second) = ((firsts[0], first.precision()), (seconds[0], second.precision() * 0.5));
-        for ((step, then_first), then_second) in self.step.iter_mut().zip(firsts).zip(seconds) {
-            let (one, other) = (first.0 - then_first, second.0 - then_second);
-            *step = first.1 * one * one + second.1 * other * other;
-        }
+        let (first, second) = (first.precision(), second.precision() * 0.5);
+        lags::differences(&mut self.step, (firsts, first), (seconds, second));
     }
 
     /// The analogues by the `course`-th rate of forgetting, the nearest first.
@@ -251,17 +247,13 @@ impl Course {
     /// those up to `lags`.
     fn advance(&mut self, step: &[f32], lags: usize) {
         let blocks = lags / BLOCK + 1;
-        let (distances, _) = self.distances.as_chunks_mut::<BLOCK>();
-        let (step, _) = step.as_chunks::<BLOCK>();
-        for ((distances, step), least) in distances.iter_mut().zip(step).zip(&mut self.least[..blocks]) {
-            *least = advance_block(self.keep, distances, step);
-        }
+        let known = blocks * BLOCK;
+        lags::advance(self.keep, &mut self.distances[..known], &step[..known], &mut self.least[..blocks]);
         // Lag 0 is now, and longer lags than `lags` reach back before the beginning.
-        let end = blocks * BLOCK;
-        self.distances[lags + 1..end].fill(0.0);
+        self.distances[lags + 1..known].fill(0.0);
         self.least[0] = smallest(&self.distances[1..BLOCK.min(lags + 1)]);
         if blocks > 1 {
-            self.least[blocks - 1] = smallest(&self.distances[end - BLOCK..=lags]);
+            self.least[blocks - 1] = smallest(&self.distances[known - BLOCK..=lags]);
         }
         let found = nearest_blocks(&self.least[..blocks]);
         self.neighbours.clear();
@@ -273,23 +265,6 @@ impl Course {
             }
         }
     }
-}
-
-/// Advances the distances of one block and answers the least.
-fn advance_block(keep: f32, distances: &mut [f32; BLOCK], step: &[f32; BLOCK]) -> f32 {
-    const LANES: usize = 4;
-    let mut least = [f32::INFINITY; LANES];
-    for lane in 0..BLOCK {
-        let distance = keep * distances[lane] + step[lane];
-        distances[lane] = distance;
-        let least = &mut least[lane % LANES];
-        *least = if distance < *least { distance } else { *least };
-    }
-    smallest(&least)
-}
-
-fn smallest(distances: &[f32]) -> f32 {
-    distances.iter().fold(f32::INFINITY, |least, distance| if *distance < least { *distance } else { least })
 }
 
 /// The blocks of least distance and these, in order; of equals the first block.
