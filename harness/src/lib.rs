@@ -35,6 +35,8 @@ pub mod testbed;
 
 pub mod trace;
 
+pub mod import;
+
 pub mod artefact;
 
 pub mod control;

@@ -7,6 +7,7 @@ pub mod catalogue;
 pub mod doctor;
 pub mod experiment;
 pub mod image;
+pub mod import;
 pub mod machine;
 pub mod qemu;
 pub mod record;
@@ -48,6 +49,8 @@ enum Command {
     Record(record::Args),
     /// Look at the recorded streams in the cache, or remove old ones.
     Stream(stream::Args),
+    /// Read counters that perf stat or others recorded; write them as a trace or as JSON.
+    Import(import::Args),
     /// Learn phases and their sequence from traces.
     Train(train::Args),
     /// Run an experiment and write its report.
@@ -70,6 +73,7 @@ pub fn main() -> ExitCode {
             Command::Machine(args) => machine::run(args, interrupt),
             Command::Record(args) => record::run(args, interrupt),
             Command::Stream(args) => stream::run(args, interrupt),
+            Command::Import(args) => import::run(args, interrupt),
             Command::Train(args) => train::run(args, interrupt),
             Command::Experiment(args) => experiment::run(args, interrupt),
             Command::Survey(args) => survey::run(args, interrupt),
