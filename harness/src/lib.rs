@@ -49,4 +49,6 @@ pub mod experiment;
 
 pub mod survey;
 
+pub mod score;
+
 pub mod cli;

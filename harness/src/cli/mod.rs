@@ -11,6 +11,7 @@ pub mod import;
 pub mod machine;
 pub mod qemu;
 pub mod record;
+pub mod score;
 mod spinner;
 pub mod stream;
 pub mod survey;
@@ -53,6 +54,8 @@ enum Command {
     Import(import::Args),
     /// Learn phases and their sequence from traces.
     Train(train::Args),
+    /// Score forecasters on recorded series: predict, then learn.
+    Score(score::Args),
     /// Run an experiment and write its report.
     Experiment(experiment::Args),
     /// Measure the test bed itself: programs alone and together, and what the results depend on.
@@ -75,6 +78,7 @@ pub fn main() -> ExitCode {
             Command::Stream(args) => stream::run(args, interrupt),
             Command::Import(args) => import::run(args, interrupt),
             Command::Train(args) => train::run(args, interrupt),
+            Command::Score(args) => score::run(args, interrupt),
             Command::Experiment(args) => experiment::run(args, interrupt),
             Command::Survey(args) => survey::run(args, interrupt),
         }
