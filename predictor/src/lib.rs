@@ -4,6 +4,8 @@
 //! Nothing here reads a clock, a file or the environment, and every random generator is handed in, so that each
 //! decision can be repeated exactly from the samples that led to it.
 
+pub mod simd;
+
 pub mod topology;
 
 pub mod counters;

@@ -1,52 +1,38 @@
-//! Which execution phase a feature vector belongs to: k-means clusters as phases.
+//! Which execution phase a vCPU is in: phase identity, and the ways of naming it.
 //!
-//! Owns phase identity: fitting clusters at training, naming the nearest one online, and saying how far off a vector
-//! is. What a phase costs is [`crate::contention`]'s business.
+//! Owns learning phases and naming one online. What a phase costs is [`crate::contention`]'s business, which comes next
+//! [`crate::forecast`]'s.
 //!
-//! # Method
+//! | module | phases are | learned | source |
+//! |---|---|---|---|
+//! | [`bins`] | intervals of one number | not at all | Isci, Contreras, Martonosi, MICRO 2006 |
+//! | [`clusters`] | k-means clusters with a radius: what a model holds | ahead, k by BIC | Sherwood et al., ASPLOS 2002 |
+//! | [`centres`] | k-means clusters of any columns | ahead, k given | Lloyd 1982 |
+//! | [`mixture`] | Gaussians with axes of their own | ahead, k by BIC | Dempster, Laird, Rubin, JRSS 1977 |
+//! | [`leader`] | spheres around leaders that follow their members | online | Hartigan 1975; Dhodapkar, Smith, ISCA 2002 |
+//! | [`two_level`] | any of these, and one more for what lasts too briefly | online | Lau, Schoenmackers, Calder, HPCA 2005 |
 //!
-//! Vectors become points by [`Scale`]. For each `k` in a range, k-means (k-means++ starts, several of them, by
-//! `linfa-clustering`) proposes centroids, which plain Lloyd steps then settle. The number of phases is chosen as
-//! SimPoint does (Sherwood, Perelman, Hamerly, Calder, ASPLOS 2002): score each `k` by the Bayesian information
-//! criterion of equal round Gaussians,
+//! [`kmeans`] is the clustering that training rests on, for itself useful on a million points.
 //!
-//! ```text
-//! BIC(k) = log likelihood of the points - k (d + 1) / 2 * ln n
-//! ```
-//!
-//! and take the smallest `k` that reaches [`BIC_SHARE`] of the way from the worst score to the best. The variance of a
-//! cluster is taken as at least [`VARIANCE_FLOOR`], or clusters that are tight already would be split for ever.
-//!
-//! Phases are numbered by their references to the shared cache, lightest first, so that numbers mean something and do
-//! not depend on the seed's luck. They belong to the model, not to a guest: guests share them.
+//! All of them name a sample by [`NamePhase`].
 
-use std::cmp::Ordering;
-use std::ops::RangeInclusive;
+pub mod bins;
 
-use linfa::prelude::Fit;
-use linfa_clustering::{KMeans, KMeansInit};
-use ndarray::{Array1, Array2};
-use rand_chacha::ChaCha8Rng;
+pub mod kmeans;
+
+pub mod clusters;
+
+pub mod centres;
+
+pub mod mixture;
+
+pub mod leader;
+
+pub mod two_level;
+
 use serde::{Deserialize, Serialize};
 
-use crate::features::{FeatureSet, FeatureVector, Scale};
-
-/// Share of the way from the worst to the best score at which more phases are not worth it (SimPoint's rule).
-pub const BIC_SHARE: f64 = 0.9;
-
-/// Smallest variance of a cluster along each axis, in squared deviations of the training data.
-pub const VARIANCE_FLOOR: f64 = 0.02;
-
-/// A distance beyond this many radii of the phase is novel.
-pub const NOVELTY_BOUND: f64 = 3.0;
-
-/// Share of a phase's training points that lie within its radius.
-const RADIUS_SHARE: f64 = 0.95;
-
-/// Smallest radius, so that a phase that never varied in training does not find everything novel.
-const RADIUS_FLOOR: f64 = 0.3;
-
-const LLOYD_STEPS_MOST: usize = 100;
+pub use clusters::{Backend, NOVELTY_BOUND, PhaseMatch, PhaseModel};
 
 /// A phase, by its number in the model: 0 asks least of the shared cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -59,6 +45,11 @@ impl PhaseId {
     pub const fn index(self) -> usize {
         self.0 as usize
     }
+
+    /// The phase at a place in such a list, which is never as long as 2³².
+    fn at(index: usize) -> Self {
+        Self(u32::try_from(index).unwrap_or(u32::MAX))
+    }
 }
 
 impl std::fmt::Display for PhaseId {
@@ -67,200 +58,28 @@ impl std::fmt::Display for PhaseId {
     }
 }
 
-/// The phase a vector was given to, and how well it fits.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct PhaseMatch {
-    /// The nearest phase; of several as near, the lowest.
-    pub phase: PhaseId,
-    /// Distance to its centroid, in deviations of the training data.
-    pub distance: f64,
-    /// The distance in radii of the phase: 95 % of its training vectors lie within 1.
-    pub novelty: f64,
+/// Names the phases of one vCPU, sample by sample in their order.
+pub trait NamePhase {
+    /// The phase of a sample with these coordinates. A way that learns online learns from it. `None` where a coordinate
+    /// is not finite: nothing can be said then, and nothing is learned.
+    fn name(&mut self, coordinates: &[f64]) -> Option<PhaseId>;
+
+    /// How many phases there can ever be: every name is below.
+    fn phases(&self) -> usize;
 }
 
-impl PhaseMatch {
-    /// Whether the vector looks like nothing seen in training.
-    #[must_use]
-    pub fn is_novel(&self) -> bool {
-        self.novelty > NOVELTY_BOUND
-    }
-}
-
-/// The phases of a model: at least one.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PhaseModel {
-    /// What the coordinates are.
-    pub features: FeatureSet,
-    /// How vectors become points.
-    pub scale: Scale,
-    /// One point for each phase.
-    pub centroids: Vec<Vec<f64>>,
-    /// The distance within which 95 % of each phase's training points lie.
-    pub radii: Vec<f64>,
-}
-
-impl PhaseModel {
-    /// Learns phases from `vectors`, of which there must be at least one. Tries every number of phases in `counts` that
-    /// there are distinct vectors for, from `restarts` starts each.
-    #[must_use]
-    pub fn fit(
-        features: FeatureSet,
-        vectors: &[FeatureVector],
-        counts: RangeInclusive<usize>,
-        restarts: usize,
-        rng: &ChaCha8Rng,
-    ) -> Self {
-        let scale = Scale::fit(vectors);
-        let points: Vec<Vec<f64>> = vectors.iter().map(|vector| scale.point(vector)).collect();
-        let distinct = distinct(&points);
-        let least = (*counts.start()).clamp(1, distinct);
-        let most = (*counts.end()).clamp(least, distinct);
-        let fits: Vec<Vec<Vec<f64>>> = (least..=most).map(|count| cluster(&points, count, restarts, rng)).collect();
-        let scores: Vec<f64> = fits.iter().map(|centroids| bic(&points, centroids)).collect();
-        let mut centroids = fits.into_iter().nth(elbow(&scores)).unwrap_or_default();
-        // The first coordinate is the rate of LLC references, in every feature set.
-        centroids.sort_by(|a, b| coordinate_order(a, b));
-        let radii = radii(&points, &centroids);
-        Self { features, scale, centroids, radii }
-    }
-
-    /// How many phases there are.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.centroids.len()
-    }
-
-    /// Whether there is no phase, which no fitted model has.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.centroids.is_empty()
-    }
-
-    /// Every phase, in order.
-    pub fn ids(&self) -> impl Iterator<Item = PhaseId> + use<> {
-        (0..u32::try_from(self.centroids.len()).unwrap_or(u32::MAX)).map(PhaseId)
-    }
-
-    /// The phase nearest to `vector`, which must be of this model's features.
-    #[must_use]
-    pub fn classify(&self, vector: &FeatureVector) -> PhaseMatch {
-        let (index, squared) = nearest(&self.scale.point(vector), &self.centroids);
-        let distance = squared.sqrt();
-        let phase = PhaseId(u32::try_from(index).unwrap_or(u32::MAX));
-        PhaseMatch { phase, distance, novelty: distance / self.radii[index] }
-    }
-}
-
-/// By the first coordinate, of equals by the next, and so on.
-fn coordinate_order(a: &[f64], b: &[f64]) -> Ordering {
-    a.iter().zip(b).map(|(a, b)| a.total_cmp(b)).find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
-}
-
-fn distinct(points: &[Vec<f64>]) -> usize {
-    let mut sorted: Vec<&Vec<f64>> = points.iter().collect();
-    sorted.sort_by(|a, b| coordinate_order(a, b));
-    sorted.dedup();
-    sorted.len().max(1)
+fn finite(coordinates: &[f64]) -> Option<&[f64]> {
+    coordinates.iter().all(|coordinate| coordinate.is_finite()).then_some(coordinates)
 }
 
 fn squared_distance(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| (a - b) * (a - b)).sum()
 }
 
-/// The nearest centroid and the squared distance to it; of several as near, the first.
-fn nearest(point: &[f64], centroids: &[Vec<f64>]) -> (usize, f64) {
-    let distances = centroids.iter().map(|centroid| squared_distance(point, centroid)).enumerate();
+/// The nearest centre and the squared distance to it; of several as near, the first.
+fn nearest(point: &[f64], centres: &[Vec<f64>]) -> (usize, f64) {
+    let distances = centres.iter().map(|centre| squared_distance(point, centre)).enumerate();
     distances.min_by(|a, b| a.1.total_cmp(&b.1)).unwrap_or((0, f64::INFINITY))
-}
-
-/// At most `count` centroids, none without points.
-fn cluster(points: &[Vec<f64>], count: usize, restarts: usize, rng: &ChaCha8Rng) -> Vec<Vec<f64>> {
-    let dimensions = points.first().map_or(0, Vec::len);
-    let data = Array2::from_shape_fn((points.len(), dimensions), |(row, column)| points[row][column]);
-    let fitted = KMeans::params_with_rng(count, rng.clone())
-        .init_method(KMeansInit::KMeansPlusPlus)
-        .n_runs(restarts.max(1))
-        .tolerance(1e-4)
-        .fit(&linfa::DatasetBase::new(data, Array1::from_elem(points.len(), ())));
-    let start = match fitted {
-        Ok(kmeans) => kmeans.centroids().outer_iter().map(|row| row.to_vec()).collect(),
-        // Only points without a finite distance end here; the mean of all is then as good as any.
-        Err(_) => vec![mean(points.iter(), dimensions)],
-    };
-    settle(points, start)
-}
-
-/// Lloyd's steps until no point changes its cluster: linfa counts each old centroid as one more point, which pulls
-/// small clusters off their mean.
-fn settle(points: &[Vec<f64>], mut centroids: Vec<Vec<f64>>) -> Vec<Vec<f64>> {
-    let dimensions = points.first().map_or(0, Vec::len);
-    let mut before: Vec<usize> = Vec::new();
-    for _ in 0..LLOYD_STEPS_MOST {
-        let owners: Vec<usize> = points.iter().map(|point| nearest(point, &centroids).0).collect();
-        if owners == before {
-            break;
-        }
-        let of = |cluster: usize| points.iter().zip(&owners).filter(move |(_, owner)| **owner == cluster);
-        centroids = (0..centroids.len())
-            .filter(|cluster| of(*cluster).next().is_some())
-            .map(|cluster| mean(of(cluster).map(|(point, _)| point), dimensions))
-            .collect();
-        before = owners;
-    }
-    centroids
-}
-
-fn mean<'a>(points: impl Iterator<Item = &'a Vec<f64>>, dimensions: usize) -> Vec<f64> {
-    let mut sum = vec![0.0; dimensions];
-    let mut count = 0.0;
-    for point in points {
-        sum.iter_mut().zip(point).for_each(|(sum, coordinate)| *sum += coordinate);
-        count += 1.0;
-    }
-    sum.iter_mut().for_each(|sum| *sum /= count);
-    sum
-}
-
-/// The Bayesian information criterion of equal round Gaussians around `centroids`; more is better.
-fn bic(points: &[Vec<f64>], centroids: &[Vec<f64>]) -> f64 {
-    let (count, clusters) = (points.len() as f64, centroids.len() as f64);
-    let dimensions = points.first().map_or(0, Vec::len) as f64;
-    let mut sizes = vec![0.0f64; centroids.len()];
-    let mut inertia = 0.0;
-    for point in points {
-        let (owner, squared) = nearest(point, centroids);
-        sizes[owner] += 1.0;
-        inertia += squared;
-    }
-    let freedom = (dimensions * (count - clusters)).max(1.0);
-    let variance = (inertia / freedom).max(VARIANCE_FLOOR);
-    let shares: f64 = sizes.iter().filter(|size| **size > 0.0).map(|size| size * (size / count).ln()).sum();
-    let spread = -count * dimensions / 2.0 * (std::f64::consts::TAU * variance).ln() - inertia / (2.0 * variance);
-    shares + spread - clusters * (dimensions + 1.0) / 2.0 * count.ln()
-}
-
-/// The first score that reaches [`BIC_SHARE`] of the way from the worst to the best.
-fn elbow(scores: &[f64]) -> usize {
-    let worst = scores.iter().copied().fold(f64::INFINITY, f64::min);
-    let best = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let enough = worst + BIC_SHARE * (best - worst);
-    scores.iter().position(|score| *score >= enough).unwrap_or(0)
-}
-
-/// For each centroid, the distance within which [`RADIUS_SHARE`] of its points lie.
-fn radii(points: &[Vec<f64>], centroids: &[Vec<f64>]) -> Vec<f64> {
-    let mut distances: Vec<Vec<f64>> = vec![Vec::new(); centroids.len()];
-    for point in points {
-        let (owner, squared) = nearest(point, centroids);
-        distances[owner].push(squared.sqrt());
-    }
-    let radius = |mut distances: Vec<f64>| {
-        distances.sort_by(f64::total_cmp);
-        let place = (distances.len() as f64 * RADIUS_SHARE).ceil() as usize;
-        distances.get(place.saturating_sub(1)).copied().unwrap_or(RADIUS_FLOOR).max(RADIUS_FLOOR)
-    };
-    distances.into_iter().map(radius).collect()
 }
 
 #[cfg(test)]

@@ -1,75 +1,74 @@
-//! Phases are found where there are some, and only there.
+//! What every way of naming phases keeps.
 
 use proptest::prelude::*;
-use rand::{Rng, SeedableRng};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
 
+use super::bins::Bins;
+use super::centres::Centres;
+use super::leader::{LeaderSettings, Leaders};
+use super::mixture::Mixture;
+use super::two_level::{Settling, TwoLevel};
 use super::*;
-use crate::counters::Event;
 
-fn features() -> FeatureSet {
-    FeatureSet::of_events(&Event::ALL.into()).expect("all events are there")
+fn rng() -> ChaCha8Rng {
+    ChaCha8Rng::seed_from_u64(1)
 }
 
-/// `count` vectors around each of `centres`, each rate off by at most `noise` of itself.
-fn around(centres: &[[f64; 5]], count: usize, noise: f64, seed: u64) -> Vec<FeatureVector> {
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let mut vector = |centre: &[f64; 5]| {
-        FeatureVector(centre.iter().map(|rate| rate * (1.0 + noise * (2.0 * rng.r#gen::<f64>() - 1.0))).collect())
-    };
-    (0..count).flat_map(|_| centres.iter().map(&mut vector).collect::<Vec<_>>()).collect()
+fn leaders() -> Leaders {
+    Leaders::new(LeaderSettings { radius: 1.0, most: 6, memory: 8 }).expect("sound")
 }
 
-fn fit(vectors: &[FeatureVector], seed: u64) -> PhaseModel {
-    PhaseModel::fit(features(), vectors, 1..=10, 8, &ChaCha8Rng::seed_from_u64(seed))
-}
-
-const MEMORY: [f64; 5] = [40.0, 60.0, 300.0, 50.0, 2.0];
-const COMPUTE: [f64; 5] = [0.02, 1.0, 200.0, 80.0, 2.0];
-const STENCIL: [f64; 5] = [9.0, 25.0, 400.0, 200.0, 2.0];
-
-#[test]
-fn three_kinds_of_work_are_three_phases_lightest_first() {
-    let model = fit(&around(&[MEMORY, COMPUTE, STENCIL], 60, 0.1, 1), 7);
-    assert_eq!(model.len(), 3);
-    let phase = |rates: [f64; 5]| model.classify(&FeatureVector(rates.into())).phase;
-    assert_eq!([phase(COMPUTE), phase(STENCIL), phase(MEMORY)], [PhaseId(0), PhaseId(1), PhaseId(2)]);
-}
-
-#[test]
-fn one_kind_of_work_is_one_phase() {
-    assert_eq!(fit(&around(&[STENCIL], 100, 0.05, 3), 7).len(), 1);
-}
-
-#[test]
-fn vectors_all_equal_are_one_phase() {
-    let model = fit(&vec![FeatureVector(MEMORY.into()); 50], 7);
-    assert_eq!(model.len(), 1);
-    assert_eq!(model.classify(&FeatureVector(MEMORY.into())).distance, 0.0);
-}
-
-#[test]
-fn work_unlike_any_in_training_is_novel() {
-    let model = fit(&around(&[COMPUTE, STENCIL], 60, 0.1, 1), 7);
-    assert!(!model.classify(&FeatureVector(STENCIL.into())).is_novel());
-    assert!(model.classify(&FeatureVector(vec![500.0, 600.0, 900.0, 1.0, 700.0])).is_novel());
+/// One of each, having learned from `rows` where it learns ahead.
+fn all(rows: &[Vec<f64>]) -> Vec<(&'static str, Box<dyn NamePhase>)> {
+    vec![
+        ("isci", Box::new(Bins::isci())),
+        ("ipc bins", Box::new(Bins::ipc(0.25).expect("a width"))),
+        ("centres", Box::new(Centres::fit(rows, 4, 2, &mut rng()).expect("points"))),
+        ("mixture", Box::new(Mixture::fit(rows, 4, 2, &mut rng()).expect("points"))),
+        ("leaders", Box::new(leaders())),
+        ("two levels", Box::new(TwoLevel::new(leaders(), Settling::Visits(2)))),
+    ]
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(16))]
+    #![proptest_config(ProptestConfig::with_cases(32))]
 
     #[test]
-    fn the_same_seed_gives_the_same_phases_and_another_seed_the_same_kinds(seed in 0u64..1000) {
-        let vectors = around(&[MEMORY, COMPUTE, STENCIL], 40, 0.1, 5);
-        let model = fit(&vectors, seed);
-        prop_assert_eq!(&fit(&vectors, seed), &model);
-        prop_assert_eq!(model.len(), 3);
-    }
-
-    #[test]
-    fn every_centroid_belongs_to_its_own_phase(count in 2usize..40, noise in 0.0f64..0.5, seed in 0u64..1000) {
-        let model = fit(&around(&[MEMORY, COMPUTE], count, noise, seed), seed);
-        for (index, centroid) in model.centroids.iter().enumerate() {
-            prop_assert_eq!(nearest(centroid, &model.centroids).0, index);
+    fn every_name_is_below_the_number_of_phases_and_repeats_from_the_same_samples(
+        rows in prop::collection::vec(prop::collection::vec(-10.0f64..10.0, 2), 5..60)
+    ) {
+        for ((way, mut one), (_, mut other)) in all(&rows).into_iter().zip(all(&rows)) {
+            for row in &rows {
+                let name = one.name(row).expect("finite");
+                prop_assert!(name.index() < one.phases(), "{way}: {name} of {}", one.phases());
+                prop_assert_eq!(other.name(row), Some(name), "{}", way);
+            }
         }
     }
+
+    #[test]
+    fn of_a_coordinate_that_is_no_number_nothing_is_said_or_learned(
+        rows in prop::collection::vec(prop::collection::vec(-10.0f64..10.0, 2), 5..30)
+    ) {
+        for ((way, mut told), (_, mut spared)) in all(&rows).into_iter().zip(all(&rows)) {
+            for row in &rows {
+                prop_assert_eq!(told.name(&[f64::NAN, 0.0]), None, "{}", way);
+                prop_assert_eq!(told.name(row), spared.name(row), "{}", way);
+            }
+        }
+    }
+}
+
+#[test]
+fn centres_are_numbered_by_their_first_coordinate_whatever_its_unit() {
+    let rows: Vec<Vec<f64>> = (0..90).map(|row| vec![f64::from(row % 3) * 1e6, f64::from(row % 7) * 1e-9]).collect();
+    let mut centres = Centres::fit(&rows, 3, 4, &mut rng()).expect("points");
+    let steady: Vec<Vec<f64>> = rows.iter().map(|row| vec![row[0], 5.0]).collect();
+    let mut by_one = Centres::fit(&steady, 3, 4, &mut rng()).expect("a column that does not vary counts for nothing");
+    assert_eq!(centres.phases(), 3);
+    for kind in 0..3u32 {
+        assert_eq!(by_one.name(&[f64::from(kind) * 1e6, 5.0]), Some(PhaseId(kind)));
+    }
+    assert!(centres.name(&[0.0, 0.0]) <= centres.name(&[2e6, 0.0]));
 }
