@@ -4,7 +4,8 @@ use predictor::forecast::kind::ForecasterKind;
 use serde_json::{Map, Value, json};
 
 use super::measures::Scores;
-use super::{Findings, MeanScores, Scored, SeriesScores};
+use super::numbers::MeanNumberScores;
+use super::{Findings, MeanScores, Scored, SeriesScores, numbers};
 use crate::report::text::csv;
 
 /// The findings as JSON: `series` and `mean` of the first horizon, and of the others under `other_horizons`. What a series
@@ -29,6 +30,9 @@ pub fn json(findings: &Findings) -> Value {
     answer["first"] = request.first.into();
     answer["seed"] = request.seed.into();
     answer["phases"] = phases.into();
+    let means = numbers::means(&findings.numbers, request.seed);
+    let means: Vec<Value> = means.iter().map(of_number).collect();
+    answer["numbers"] = json!({ "series": findings.numbers, "mean": means });
     if !all.is_empty() {
         answer["other_horizons"] = all.into();
     }
@@ -77,6 +81,14 @@ fn of_mean(mean: &MeanScores) -> Value {
     entry.insert("series".to_owned(), series.into());
     entry.insert("memory_bytes".to_owned(), mean.memory_bytes.into());
     entry.into()
+}
+
+fn of_number(mean: &MeanNumberScores) -> Value {
+    json!({
+        "rate": mean.rate, "horizon": mean.horizon, "mae": mean.mae, "mape": mean.mape,
+        "mase": mean.mase.map(|mase| mase.mean), "mase_interval": mean.mase.map(|mase| (mase.low, mase.high)),
+        "series": mean.mase.map_or(0, |mase| mase.series), "below": mean.below,
+    })
 }
 
 /// What each forecaster said of each row at the first horizon: `series,index,forecaster,predicted_phase`.

@@ -10,19 +10,14 @@ use std::str::FromStr;
 use predictor::counters::Event;
 use predictor::features::{FeatureSet, FeatureVector, Observed};
 use predictor::model::Model;
-use predictor::phases::{PhaseId, PhaseModel};
+use predictor::phases::bins::{Bins, IPC_MOST};
+use predictor::phases::{NamePhase, PhaseId, PhaseModel};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
 use super::series::{Interval, Series};
 use crate::artefact;
 use crate::input::InputError;
-
-/// Edges of the six classes of Isci, Contreras and Martonosi (MICRO 2006), in LLC misses per instruction.
-const ISCI_EDGES: [f64; 5] = [0.005, 0.01, 0.015, 0.02, 0.03];
-
-/// No core retires more instructions per cycle; what does all the same is in the last bin.
-const IPC_MOST: f64 = 8.0;
 
 /// Starts of each clustering.
 const RESTARTS: usize = 8;
@@ -95,32 +90,19 @@ pub struct Labels {
 
 /// Names the phase of every interval of `series`.
 pub fn label(series: &[Series], definition: &PhaseDefinition, seed: u64) -> Result<Labels, InputError> {
-    let all = |phase: &dyn Fn(&Interval) -> Option<PhaseId>| -> Vec<Vec<Option<PhaseId>>> {
-        series.iter().map(|series| series.intervals.iter().map(phase).collect()).collect()
-    };
-    let number = |place: usize| PhaseId(u32::try_from(place).unwrap_or(u32::MAX));
     let labels = match definition {
         PhaseDefinition::IpcBins(width) => {
-            let phases = (IPC_MOST / width).ceil() as usize;
-            let bin = |interval: &Interval| {
-                interval
-                    .instructions_per_cycle()
-                    .map(|speed| number(((speed / width).floor() as usize).min(phases - 1)))
-            };
-            Labels { phases, model: None, labels: all(&bin) }
+            let bins =
+                Bins::ipc(*width).map_err(|error| InputError::new(error.to_string(), "correct it").at("--phases"))?;
+            by_bins(series, bins, Interval::instructions_per_cycle)
         }
-        PhaseDefinition::Isci => {
-            let bin = |interval: &Interval| {
-                let misses = interval.llc_misses_per_instruction()?;
-                Some(number(ISCI_EDGES.partition_point(|edge| *edge <= misses)))
-            };
-            Labels { phases: ISCI_EDGES.len() + 1, model: None, labels: all(&bin) }
-        }
+        PhaseDefinition::Isci => by_bins(series, Bins::isci(), Interval::llc_misses_per_instruction),
         PhaseDefinition::KMeans(clusters) => by_clusters(series, *clusters, seed)?,
         PhaseDefinition::Model(folder) => {
             let model = artefact::load(&model_file(folder))?;
             let phases = &model.parts().phases;
-            let labels = all(&|interval| classify(phases, interval));
+            let of = |series: &Series| series.intervals.iter().map(|interval| classify(phases, interval)).collect();
+            let labels = series.iter().map(of).collect();
             Labels { phases: phases.len(), labels, model: Some(model) }
         }
     };
@@ -128,6 +110,13 @@ pub fn label(series: &[Series], definition: &PhaseDefinition, seed: u64) -> Resu
         Some(place) => Err(unlabelled(&series[place], definition, labels.model.as_ref())),
         None => Ok(labels),
     }
+}
+
+fn by_bins(series: &[Series], mut bins: Bins, number: impl Fn(&Interval) -> Option<f64>) -> Labels {
+    let phases = bins.phases();
+    let mut bin = |interval: &Interval| number(interval).and_then(|number| bins.name(&[number]));
+    let labels = series.iter().map(|series| series.intervals.iter().map(&mut bin).collect()).collect();
+    Labels { phases, model: None, labels }
 }
 
 fn model_file(folder: &Path) -> PathBuf {

@@ -163,30 +163,29 @@ struct Matches {
     actual: usize,
     matched: usize,
     /// Places by which forecast changes came before the actual ones, added up.
-    early: i64,
+    early: f64,
 }
 
 impl Matches {
-    /// Goes through both in order of time and matches what is near enough: as many pairs as there can be.
+    /// Matches what is nearest first: exact forecasts, then those one off, early ones before late ones, and so on.
     fn of(outcomes: &[Outcome], tolerance: usize) -> Self {
-        let places = |which: &dyn Fn(&Outcome) -> bool| -> Vec<usize> {
-            outcomes.iter().enumerate().filter(|(_, outcome)| which(outcome)).map(|(place, _)| place).collect()
-        };
-        let (forecast, actual) = (places(&Outcome::is_forecast_change), places(&Outcome::is_change));
-        let (mut one, mut other, mut matched, mut early) = (0, 0, 0, 0i64);
-        while let (Some(said), Some(came)) = (forecast.get(one), actual.get(other)) {
-            if said.abs_diff(*came) <= tolerance {
-                matched += 1;
-                early += i64::try_from(*came).unwrap_or(i64::MAX) - i64::try_from(*said).unwrap_or(i64::MAX);
-                one += 1;
-                other += 1;
-            } else if said < came {
-                one += 1;
-            } else {
-                other += 1;
+        let mut said: Vec<bool> = outcomes.iter().map(Outcome::is_forecast_change).collect();
+        let mut came: Vec<bool> = outcomes.iter().map(Outcome::is_change).collect();
+        let count = |marks: &[bool]| marks.iter().filter(|mark| **mark).count();
+        let mut found = Self { forecast: count(&said), actual: count(&came), matched: 0, early: 0.0 };
+        for distance in 0..=tolerance.min(outcomes.len()) {
+            for late in [false, true] {
+                for place in 0..outcomes.len().saturating_sub(distance) {
+                    let (first, second) = if late { (&mut came, &mut said) } else { (&mut said, &mut came) };
+                    if first[place] && second[place + distance] {
+                        (first[place], second[place + distance]) = (false, false);
+                        found.matched += 1;
+                        found.early += if late { -(distance as f64) } else { distance as f64 };
+                    }
+                }
             }
         }
-        Self { forecast: forecast.len(), actual: actual.len(), matched, early }
+        found
     }
 
     fn precision(&self) -> Option<f64> {
@@ -203,7 +202,7 @@ impl Matches {
     }
 
     fn lead(&self, horizon: usize) -> Option<f64> {
-        Some(share(self.early as f64, self.matched)? + horizon as f64)
+        Some(share(self.early, self.matched)? + horizon as f64)
     }
 }
 

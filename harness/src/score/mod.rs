@@ -10,6 +10,7 @@ pub mod evaluate;
 pub mod figures;
 pub mod labels;
 pub mod measures;
+pub mod numbers;
 pub mod series;
 pub mod summary;
 
@@ -25,6 +26,7 @@ use estimate::{Estimate, within_series};
 use evaluate::{Evaluated, evaluate};
 use labels::PhaseDefinition;
 use measures::{CONFIDENCE_BINS, ConfidenceBin, Outcome, Scores, accuracies_at, cpi_variation, reliability};
+use numbers::NumberScores;
 use series::Series;
 
 /// Coverages at which accuracy is shown.
@@ -114,6 +116,8 @@ pub struct Findings {
     pub series: Vec<SeriesScores>,
     /// By horizon, then by forecaster.
     pub means: Vec<Vec<MeanScores>>,
+    /// Forecasts of numbers, by series, rate and horizon.
+    pub numbers: Vec<NumberScores>,
 }
 
 /// Why nothing was scored.
@@ -145,17 +149,17 @@ pub fn score(request: &Request, interrupt: &Interrupt, tell: &(dyn Fn(&str) + Sy
     }
     tell("naming phases");
     let labels = labels::label(&all, &request.phases, request.seed)?;
-    let trained = labels.model.as_ref().map_or_else(Trained::default, |model| Trained {
-        transitions: Some(&model.parts().transitions),
-        run_lengths: Some(&model.parts().run_lengths),
-    });
+    let start = |kind: ForecasterKind| match &labels.model {
+        Some(model) => model.forecaster(kind),
+        None => kind.start(labels.phases, &Trained::default()),
+    };
     let kinds = request.forecasters.len();
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
     let evaluated = side_by_side(all.len() * kinds, workers, &|job| {
         interrupt.check()?;
         let (place, kind) = (job / kinds, request.forecasters[job % kinds]);
         tell(&format!("{kind} on {}, {} of {}", all[place].name, job + 1, all.len() * kinds));
-        let mut forecaster = kind.start(labels.phases, &trained);
+        let mut forecaster = start(kind);
         let found = evaluate(&all[place].intervals, &labels.labels[place], &request.horizons, forecaster.as_mut());
         Ok::<_, Interrupted>(condense(&found, request))
     })?;
@@ -163,8 +167,14 @@ pub fn score(request: &Request, interrupt: &Interrupt, tell: &(dyn Fn(&str) + Sy
     let series: Vec<SeriesScores> = (0..all.len())
         .map(|place| collect(&all[place], &labels.labels[place], evaluated.by_ref().take(kinds).collect(), request))
         .collect();
+    tell("forecasting numbers");
+    let settings = labels.model.as_ref().map(|model| model.parts().numeric.clone()).unwrap_or_default();
+    let numbers = side_by_side(all.len(), workers, &|place| {
+        interrupt.check()?;
+        Ok::<_, Interrupted>(numbers::score(&all[place], &request.horizons, &settings))
+    })?;
     let means = means(&series, request);
-    Ok(Findings { request: request.clone(), series, means })
+    Ok(Findings { request: request.clone(), series, means, numbers: numbers.concat() })
 }
 
 /// What is kept of one forecaster on one series, by horizon.

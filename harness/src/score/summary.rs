@@ -1,7 +1,7 @@
 //! What was found, for people: accuracy by series, every score in the mean, and how to read them.
 
-use super::{Findings, MeanScores};
-use crate::report::text::{Align, Table, UNKNOWN, number};
+use super::{Findings, MeanScores, numbers};
+use crate::report::text::{Align, Table, UNKNOWN, number, percent};
 
 /// How each score is headed in a table, and with how many digits; in the order of the scores.
 const HEADS: [(&str, &str, usize); 12] = [
@@ -30,6 +30,8 @@ pub fn markdown(findings: &Findings, command: &str, figures: &[crate::report::Fi
         text.push('\n');
         text += &by_series(findings, place).markdown();
     }
+    text += "\n## Numbers\n\n";
+    text += &of_numbers(findings).markdown();
     for figure in figures {
         text += &format!("\n![{}]({})\n\n{}\n", figure.file, figure.file, figure.caption);
     }
@@ -47,6 +49,8 @@ pub fn terminal(findings: &Findings) -> String {
         text += &format!("\nmean over series, {horizon} ahead\n");
         text += &means(findings, place).aligned();
     }
+    text += "\nforecasts of numbers, mean over series\n";
+    text += &of_numbers(findings).aligned();
     text += &format!("\n{}", notes(findings));
     text
 }
@@ -95,6 +99,29 @@ fn means(findings: &Findings, horizon: usize) -> Table {
     table
 }
 
+fn of_numbers(findings: &Findings) -> Table {
+    let heads = ["ahead", "MAE", "MAPE", "MASE", "interval", "below 10 %", "below 50 %", "below 90 %", "series"];
+    let heads = heads.map(|head| (head, Align::Right));
+    let mut table = Table::new([("rate", Align::Left)].into_iter().chain(heads));
+    for mean in numbers::means(&findings.numbers, findings.request.seed) {
+        let scaled = mean.mase.map_or(UNKNOWN.to_owned(), |mase| format!("{:.3}-{:.3}", mase.low, mase.high));
+        let [low, middle, high] = mean.below.map(|share| percent(share, 1));
+        table.row([
+            mean.rate.to_owned(),
+            mean.horizon.to_string(),
+            number(mean.mae, 4),
+            percent(mean.mape, 1),
+            number(mean.mase.map(|mase| mase.mean), 3),
+            scaled,
+            low,
+            middle,
+            high,
+            mean.mase.map_or(0, |mase| mase.series).to_string(),
+        ]);
+    }
+    table
+}
+
 fn interval(mean: &MeanScores) -> String {
     let accuracy = mean.scores.first().and_then(|(_, estimate)| *estimate);
     accuracy.map_or(UNKNOWN.to_owned(), |accuracy| format!("{:.3}-{:.3}", accuracy.low, accuracy.high))
@@ -105,7 +132,7 @@ fn notes(findings: &Findings) -> String {
         "Interval: 95 % of the mean accuracy, series drawn with replacement. errors/last: mispredictions for each one of last \
          value.\nPrecision, recall and F1 are of changes, matched within {} intervals; lead: intervals from a matched forecast to its \
          change.\nAt 80 %: accuracy where confidence is highest. Log loss in nats. ECE: calibration error. Length: error of \
-         forecast run lengths in doublings.\ndocs/scores.md defines them all.",
+         forecast run lengths in doublings.\nMASE: absolute error for each of last value's. Below: share of values below the forecast quantile.\ndocs/scores.md defines them all.",
         findings.request.tolerance
     )
 }

@@ -31,13 +31,18 @@ fn accuracy_counts_all_and_change_accuracy_only_changes() {
 }
 
 #[test]
-fn a_tolerance_matches_each_change_once_and_early_forecasts_lead() {
-    let early = outcomes(&[0, 0, 0, 1, 1, 1], &[0, 1, 1, 1, 1]);
-    // Said at 1 and 2, came at 2: within one interval the first that is near enough is matched, and only one is.
-    let scores = Scores::of(&early, 1, 1);
+fn a_tolerance_matches_each_change_once_the_nearest_first_and_early_forecasts_lead() {
+    // Said at 1 and 2, came at 2: the exact one is matched, the other is not.
+    let both = outcomes(&[0, 0, 0, 1, 1, 1], &[0, 1, 1, 1, 1]);
+    let scores = Scores::of(&both, 1, 1);
     assert_eq!((scores.change_precision, scores.change_recall), (Some(0.5), Some(1.0)));
-    assert_eq!(scores.lead_time_intervals, Some(2.0));
-    assert_eq!(Scores::of(&early, 1, 0).lead_time_intervals, Some(1.0));
+    assert_eq!(scores.lead_time_intervals, Some(1.0));
+    // Said at 1, came at 2; and said at 2, came at 1.
+    let early = outcomes(&[0, 0, 0, 1, 1], &[0, 1, 0, 1]);
+    assert_eq!(Scores::of(&early, 1, 1).lead_time_intervals, Some(2.0));
+    assert_eq!(Scores::of(&early, 1, 0).lead_time_intervals, None);
+    let late = outcomes(&[0, 0, 1, 1], &[0, 0, 0]);
+    assert_eq!(Scores::of(&late, 4, 1).lead_time_intervals, Some(3.0));
 }
 
 #[test]
