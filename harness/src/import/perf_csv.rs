@@ -13,7 +13,8 @@
 //! value  = number | "<not counted>" | "<not supported>"
 //! ```
 //!
-//! A row whose value is empty carries a metric and no count. Where a reading of the row is not forced, the row is refused:
+//! A row whose value is empty carries a metric and no count; one that begins with `summary` sums up all intervals (`--summary`).
+//! Neither is a reading. Where a reading of the row is not forced, the row is refused:
 //!
 //! - A time is a number with nine decimals, or one that a value follows.
 //! - `cpus` stands only behind sockets, dies, cores and nodes.
@@ -29,6 +30,9 @@ const LOCALE: &str = "is ',' the decimal mark? Run perf with LC_ALL=C, or with -
 /// The reading in `line`; `None` for a row that carries a metric only.
 pub(super) fn row(line: &str, separator: Separator) -> Result<Option<RawReading>, Fault> {
     let fields = split(line, separator)?;
+    if fields.len() > 1 && fields[0].text == "summary" {
+        return Ok(None);
+    }
     let row = Row { separator };
     let mut rest = &fields[..];
     let time_seconds = row.take_time(&mut rest);
