@@ -3,6 +3,7 @@
 
 use std::fmt::Write;
 
+use predictor::forecast::kind::ForecasterKind;
 use predictor::model::{Model, ModelParts};
 use predictor::phases::PhaseId;
 
@@ -10,8 +11,18 @@ use predictor::phases::PhaseId;
 #[must_use]
 pub fn card(model: &Model) -> String {
     let parts = model.parts();
-    [heading(parts), machine(parts), data(parts), features(parts), phases(parts), transitions(parts), limits()]
-        .join("\n")
+    let sections = [
+        heading(parts),
+        machine(parts),
+        data(parts),
+        scores(parts),
+        memory(model),
+        features(parts),
+        phases(parts),
+        transitions(parts),
+        limits(),
+    ];
+    sections.join("\n")
 }
 
 fn heading(parts: &ModelParts) -> String {
@@ -47,7 +58,45 @@ fn data(parts: &ModelParts) -> String {
     for series in &provenance.series {
         let _infallible = writeln!(text, "- {series}");
     }
+    if let Some(made) = &provenance.made {
+        let revision = made.revision.as_deref().unwrap_or("not known");
+        let _infallible = writeln!(text, "\nMade by\n\n```\n{}\n```\n\nat revision {revision}.", made.command);
+    }
     text
+}
+
+fn scores(parts: &ModelParts) -> String {
+    let mut text = String::from("## Scores\n\n");
+    let Some(scores) = &parts.provenance.scores else { return text + "Nobody scored this model.\n" };
+    text += &match &scores.phases {
+        Some(phases) => format!(
+            "The next quantum's phase, forecast online for each program by a model of the other programs, mean of {} \
+             series: {:.1} % right; last value {:.1} %.\n",
+            phases.series,
+            100.0 * phases.accuracy,
+            100.0 * phases.last_value_accuracy,
+        ),
+        None => "One program alone, so that forecasts of phases could not be scored on another.\n".to_owned(),
+    };
+    text += "\nNumbers, forecast online. Error is the absolute error in last value's, mean over the series in which last \
+             value\nerrs; 80 % of the values are to lie between the outer quantiles.\n\n\
+             | rate | quanta ahead | series | error | between the quantiles |\n|---|---:|---:|---:|---:|\n";
+    for number in &scores.numbers {
+        let (rate, horizon, series) = (&number.rate, number.horizon_quanta, number.series);
+        let (error, within) = (number.error_of_last_value, 100.0 * number.within_quantiles);
+        let _infallible = writeln!(text, "| {rate} | {horizon} | {series} | {error:.2} | {within:.0} % |");
+    }
+    text
+}
+
+/// What a vCPU costs its controller in memory, at the start; forecasters state their bounds themselves.
+fn memory(model: &Model) -> String {
+    format!(
+        "## Memory\n\nOne vCPU's forecaster of phases starts with {} bytes, its forecaster of numbers takes {} bytes and \
+         stays there.\n",
+        model.forecaster(ForecasterKind::Default).memory_bytes(),
+        model.numeric_forecaster().memory_bytes(),
+    )
 }
 
 fn features(parts: &ModelParts) -> String {

@@ -1,7 +1,7 @@
 //! Claims about model files and cards.
 
 use predictor::counters::{Event, GuestId, Reading, Readings, Sample, VcpuId};
-use predictor::model::Machine;
+use predictor::model::{Machine, Made, NumberScores, PhaseScores, Scores};
 use predictor::topology::DomainId;
 use predictor::train::{Series, TrainSettings, train};
 
@@ -48,6 +48,7 @@ fn a_saved_model_is_loaded_again_equal() {
     assert_eq!(load(&file).expect("just saved"), model);
     assert_eq!(std::fs::read_dir(file.parent().expect("new")).expect("a folder").count(), 2);
     assert!(check_target(&file).is_ok(), "a model may be trained again over an older one");
+    assert_eq!(load(file.parent().expect("new")).expect("by its folder"), model);
 }
 
 #[test]
@@ -67,6 +68,41 @@ fn a_card_says_what_the_model_knows() {
 }
 
 #[test]
+fn a_card_says_what_made_the_model_and_how_well_it_forecasts() {
+    let made = Made { command: "phasecast train a.parquet --out two".to_owned(), revision: None };
+    let number = NumberScores {
+        rate: "cycles_per_instruction".to_owned(),
+        horizon_quanta: 4,
+        series: 3,
+        error_of_last_value: 0.625,
+        within_quantiles: 0.79,
+    };
+    let phases = PhaseScores { series: 3, accuracy: 0.91, last_value_accuracy: 0.875 };
+    let scored = model().recorded(made, Scores { phases: Some(phases), numbers: vec![number] }).expect("sound");
+    let card = card(&scored);
+    for line in [
+        "phasecast train a.parquet --out two",
+        "at revision not known.",
+        "mean of 3 series: 91.0 % right; last value 87.5 %.",
+        "| cycles_per_instruction | 4 | 3 | 0.62 | 79 % |",
+    ] {
+        assert!(card.contains(line), "{line:?} is not in\n{card}");
+    }
+}
+
+#[test]
+fn nothing_is_left_where_the_card_cannot_be_written() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("model.json");
+    // A folder in the card's place: no file can take its name.
+    std::fs::create_dir(folder.path().join(CARD)).expect("writable");
+    assert!(save(&file, &model()).is_err());
+    let left: Vec<_> =
+        std::fs::read_dir(folder.path()).expect("a folder").map(|entry| entry.expect("one").file_name()).collect();
+    assert_eq!(left, [CARD]);
+}
+
+#[test]
 fn a_card_never_replaces_what_somebody_wrote() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     std::fs::write(folder.path().join(CARD), "# My project\n").expect("writable");
@@ -82,7 +118,7 @@ fn what_is_no_model_is_refused_by_name() {
         std::fs::write(&file, text).expect("writable");
         load(&file).expect_err("no model").to_string()
     };
-    assert!(refusal("{\"format\":\"phasecast-model-9\"}").contains("is not phasecast-model-1"));
+    assert!(refusal("{\"format\":\"phasecast-model-9\"}").contains("is not phasecast-model-2"));
     let whole = serde_json::to_string(&model()).expect("plain data");
     assert!(refusal(&whole[..whole.len() / 2]).contains("is no model that can be used: EOF"));
 }

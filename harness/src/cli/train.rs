@@ -3,18 +3,20 @@
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
-use predictor::train::{TrainError, TrainSettings, train};
+use predictor::model::Made;
+use predictor::train::{TrainError, TrainSettings};
 use serde_json::json;
 
 use crate::artefact;
 use crate::cli::{print, refuse_overwriting};
 use crate::input::InputError;
 use crate::interrupt::Interrupt;
+use crate::provenance;
 
 const EXAMPLES: &str = "Examples:
-  phasecast train alpha.parquet beta.parquet --out models/first/model.json
-      as many phases as the samples show, up to 12
-  phasecast train solo/*.parquet --out models/four/model.json --phases 4 --seed 7
+  phasecast train alpha.parquet beta.parquet --out models/first
+      models/first/model.json and its card; as many phases as the samples show, up to 12
+  phasecast train solo/*.parquet --out models/four --phases 4 --seed 7
       exactly 4 phases, another start of the clustering
 
 Record each guest alone for training: phasecast record MIX --alone GUEST --out FILE";
@@ -26,8 +28,8 @@ pub struct Args {
     /// Traces of guests alone, all of one machine and quantum.
     #[arg(required = true, value_name = "TRACE")]
     traces: Vec<PathBuf>,
-    /// Where the model goes; its card, README.md, is written beside it.
-    #[arg(long, value_name = "FILE")]
+    /// The model's folder, which gets model.json and its card, README.md; or the file itself, ending in .json.
+    #[arg(long, value_name = "DIR")]
     out: PathBuf,
     /// The seed of the clustering.
     #[arg(long, value_name = "S", default_value_t = 1)]
@@ -53,6 +55,19 @@ fn phases(text: &str) -> Result<RangeInclusive<usize>, String> {
     Ok(least..=most)
 }
 
+/// The command as it can be given again: files by their names, since where they lay says nothing elsewhere.
+fn command(args: &Args) -> String {
+    let name = |path: &PathBuf| path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+    let traces: Vec<String> = args.traces.iter().map(name).collect();
+    let (least, most) = (args.phases.start(), args.phases.end());
+    format!(
+        "phasecast train {} --out {} --phases {least}-{most} --seed {}",
+        traces.join(" "),
+        name(&args.out),
+        args.seed
+    )
+}
+
 /// Traces that are too short were named by a person: the mistake is the person's.
 fn explain(error: TrainError, traces: &[PathBuf]) -> anyhow::Error {
     let TrainError::TooFewSamples { found, needed } = error else { return error.into() };
@@ -69,22 +84,27 @@ fn explain(error: TrainError, traces: &[PathBuf]) -> anyhow::Error {
 
 /// Runs the command.
 pub fn run(args: &Args, interrupt: &Interrupt) -> anyhow::Result<()> {
-    artefact::check_target(&args.out)?;
     let traces: Vec<&Path> = args.traces.iter().map(PathBuf::as_path).collect();
     refuse_overwriting(&args.out, &traces)?;
+    let file = artefact::file_at(&args.out);
+    refuse_overwriting(&file, &traces)?;
+    artefact::check_target(&file)?;
     let data = artefact::series::read(&args.traces)?;
     interrupt.check()?;
     let settings = TrainSettings { phases: args.phases.clone(), seed: args.seed, ..TrainSettings::default() };
-    let model = train(&data.series, &data.machine, &settings).map_err(|error| explain(error, &args.traces))?;
+    let made = Made { command: command(args), revision: provenance::revision() };
+    let model = artefact::learn(&data, &settings, made).map_err(|error| explain(error, &args.traces))?;
     interrupt.check()?;
-    artefact::save(&args.out, &model)?;
+    artefact::save(&file, &model)?;
 
     let parts = model.parts();
     let (phases, samples, series) = (parts.phases.len(), parts.provenance.active_samples, data.series.len());
     if args.json {
-        let summary = json!({ "model": args.out, "phases": phases, "active_samples": samples, "series": series });
+        let scores = &parts.provenance.scores;
+        let summary =
+            json!({ "model": file, "phases": phases, "active_samples": samples, "series": series, "scores": scores });
         print(&format!("{summary:#}"))
     } else {
-        print(&format!("{phases} phases from {samples} samples of {series} vCPUs in {}", args.out.display()))
+        print(&format!("{phases} phases from {samples} samples of {series} vCPUs in {}", file.display()))
     }
 }
