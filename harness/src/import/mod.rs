@@ -259,13 +259,20 @@ pub fn parse(bytes: &[u8], columns: Option<&ColumnMap>, strictness: Strictness) 
     }
     let import = if first.trim_start().starts_with(['{', '[']) {
         lines.read(Format::PerfJson, &mut perf_json::row)
-    } else if let Some(table) = Table::of_header(first, columns)? {
-        lines.read_table(table)
-    } else if columns.is_some() {
-        return Err(Refusal::whole("has no header that the map of columns could name", "leave --columns out"));
     } else {
-        let separator = perf_csv::separator_of(first);
-        lines.read(Format::PerfCsv(separator.0), &mut |line| Ok(perf_csv::row(line, separator)?.into_iter().collect()))
+        match Table::of_header(first, columns) {
+            Ok(Some(table)) => lines.read_table(table),
+            Ok(None) if columns.is_some() => {
+                Err(Refusal::whole("has no header that the map of columns could name", "leave --columns out"))
+            }
+            // A torn first row may look like the header of an unknown table.
+            Err(refusal) if columns.is_some() || !lines.have_perf_rows() => Err(refusal),
+            Ok(None) | Err(_) => {
+                let separator = perf_csv::separator_of(first);
+                let mut row = |line: &str| Ok(perf_csv::row(line, separator)?.into_iter().collect());
+                lines.read(Format::PerfCsv(separator.0), &mut row)
+            }
+        }
     }?;
     match import.skipped.first() {
         Some(first) if import.readings.is_empty() => Err(first.clone().into()),
@@ -307,6 +314,9 @@ fn is_digits(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
+/// Rows that are looked at to tell what a text is.
+const ROWS_TRIED: usize = 20;
+
 /// The lines of a text, and what to do about bad ones.
 struct Lines<'a> {
     bytes: &'a [u8],
@@ -321,6 +331,13 @@ impl<'a> Lines<'a> {
             str::from_utf8(line).map_err(|_| Fault::new(0, "is no text in UTF-8"))
         };
         (1..).zip(self.bytes.split(|byte| *byte == b'\n').map(text))
+    }
+
+    /// Whether one of the first rows is one of `perf stat -x,`.
+    fn have_perf_rows(&self) -> bool {
+        let mut rows =
+            self.numbered().filter_map(|(_, line)| line.ok()).filter(|line| !is_comment(line)).take(ROWS_TRIED);
+        rows.any(|line| matches!(perf_csv::row(line, perf_csv::separator_of(line)), Ok(Some(_))))
     }
 
     fn read(

@@ -154,6 +154,13 @@ impl Row {
             return Err(Fault::new(after[0].at, problem));
         }
         let first = &names[0];
+        // Columns for people stand apart by blanks: `1,234      cycles` is no count of 1.
+        let wide = |field: &&Field<'_>| !field.quoted && field.text.contains(char::is_whitespace);
+        if let Some(wide) = [&after[0], first].into_iter().find(wide) {
+            let problem =
+                format!("blanks in {:?}, where a unit or an event has none; record with perf stat -x,", wide.text);
+            return Err(Fault::new(wide.at, problem));
+        }
         if first.text.is_empty() || self.is_number(first) || self.is_percentage(first) {
             let problem = format!("{:?} stands where the name of an event should; {LOCALE}", first.text);
             return Err(Fault::new(first.at, problem));
@@ -324,7 +331,8 @@ mod tests {
             ",225849327050,100.00,,,,TopdownL1",
             ",,,,,70.1,%  tma_backend_bound",
             "S0,2,,,,,70.1,%  x",
-            "1.000000000,,,,,1,%  x",
+            "1.000000000,,,,,,1,%  x",
+            "         summary,1234,,cycles,500,100.00,,",
         ] {
             assert_eq!(row(line, Separator(',')), Ok(None), "{line}");
         }
@@ -342,6 +350,8 @@ mod tests {
             "abc,def,ghi",
             "<not,,cycles",
             "12x4,,cycles,5,100.00,,",
+            "     1,234      cycles",
+            "     1,234      cycles    #    3,308 GHz",
         ] {
             assert!(row(line, Separator(',')).is_err(), "{line}");
         }

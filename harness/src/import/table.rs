@@ -233,13 +233,26 @@ fn next_place(before: Option<Place>, time_seconds: Option<f64>) -> Place {
     Place { run: before.run, interval: before.interval + 1, time_seconds }
 }
 
+/// What other programs write where there is no number.
+const ABSENT: [&str; 4] = ["", "NA", "NaN", "nan"];
+
 fn present(field: &Field<'_>) -> Result<Option<Amount>, Fault> {
-    if field.text.is_empty() {
+    if ABSENT.contains(&&*field.text) {
         return Ok(None);
     }
     let problem = || {
-        let problem = format!("{:?} is no number as 123 or 123.45; leave what was not read empty", field.text);
+        let problem = format!("{:?} is no number as 123, 123.45 or 1.5e+09; leave what was not read empty", field.text);
         Fault::new(field.at, problem)
     };
-    number(&field.text).map(Some).ok_or_else(problem)
+    number(&field.text).or_else(|| with_exponent(&field.text)).map(Some).ok_or_else(problem)
+}
+
+/// The number that `text` is, written as `1.5e+09`.
+fn with_exponent(text: &str) -> Option<Amount> {
+    let (mantissa, exponent) = text.split_once(['e', 'E'])?;
+    let digits = exponent.strip_prefix(['+', '-']).unwrap_or(exponent);
+    number(mantissa)?;
+    let whole = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    let value: f64 = text.parse().ok().filter(|value: &f64| whole && value.is_finite())?;
+    Some(Amount::Real(value))
 }

@@ -94,6 +94,25 @@ fn a_bad_row_is_placed_or_skipped_and_counted() {
 }
 
 #[test]
+fn a_torn_first_row_is_no_header() {
+    let text = "ted>,cycles\n7,,cycles,5,100.00,,\n";
+    assert_eq!(strict(text).map_err(|refusal| refusal.bad_row.map(|row| row.line)), Err(Some(1)));
+    let lenient = parse(text.as_bytes(), None, Strictness::Lenient).expect("one row is good");
+    assert_eq!((lenient.readings.len(), lenient.skipped.len()), (1, 1));
+}
+
+#[test]
+fn tables_of_other_programs_may_have_exponents_and_say_what_is_missing() {
+    let text = "t_s,cycles,instructions\n0.1,1.5e+09,NA\n0.2,2E3,7\n";
+    let values: Vec<_> = strict(text).expect("well formed").readings.iter().map(|reading| reading.value).collect();
+    let expected = [Some(Amount::Real(1.5e9)), None, Some(Amount::Real(2000.0)), Some(Amount::Whole(7))];
+    assert_eq!(values, expected);
+    for number in ["1e999", "e5", "1e", "1e+-5", "-1e5", "inf"] {
+        assert!(strict(&format!("t_s,cycles,instructions\n0.1,{number},7\n")).is_err(), "{number}");
+    }
+}
+
+#[test]
 fn columns_are_characters_and_lines_may_end_as_on_windows() {
     let row = strict("7,,\u{e9}v\u{e9}nement,5,1,,\r\n").expect_err("a bad row").bad_row.expect("one row");
     assert_eq!((row.line, row.column), (1, 16));

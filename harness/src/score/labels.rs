@@ -4,7 +4,7 @@
 //! what is scored: for each family on the series of all others. Where there is one family only, the first fifth of each
 //! series is learned from and not scored.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use predictor::counters::Event;
@@ -99,7 +99,7 @@ pub fn label(series: &[Series], definition: &PhaseDefinition, seed: u64) -> Resu
         PhaseDefinition::Isci => by_bins(series, Bins::isci(), Interval::llc_misses_per_instruction),
         PhaseDefinition::KMeans(clusters) => by_clusters(series, *clusters, seed)?,
         PhaseDefinition::Model(folder) => {
-            let model = artefact::load(&model_file(folder))?;
+            let model = artefact::load(folder)?;
             let phases = &model.parts().phases;
             let of = |series: &Series| series.intervals.iter().map(|interval| classify(phases, interval)).collect();
             let labels = series.iter().map(of).collect();
@@ -117,10 +117,6 @@ fn by_bins(series: &[Series], mut bins: Bins, number: impl Fn(&Interval) -> Opti
     let mut bin = |interval: &Interval| number(interval).and_then(|number| bins.name(&[number]));
     let labels = series.iter().map(|series| series.intervals.iter().map(&mut bin).collect()).collect();
     Labels { phases, model: None, labels }
-}
-
-fn model_file(folder: &Path) -> PathBuf {
-    if folder.is_dir() { folder.join("model.json") } else { folder.to_owned() }
 }
 
 fn unlabelled(series: &Series, definition: &PhaseDefinition, model: Option<&Model>) -> InputError {
