@@ -3,11 +3,29 @@
 //! Owns forecasts and the forecasters that make them, one per vCPU: which kinds there are and how each is started is in
 //! [`kind`]. What a forecast phase will cost is [`crate::contention`]'s business; scoring forecasts is the harness's.
 
+mod one_step;
+
+mod recent;
+
 pub mod last_value;
+
+pub mod majority;
 
 pub mod markov;
 
+pub mod markov_order;
+
+pub mod rle_markov;
+
+pub mod burst;
+
+pub mod gpht;
+
 pub mod run_length;
+
+pub mod contexts_basic;
+
+pub mod contexts;
 
 pub mod kind;
 

@@ -46,6 +46,9 @@ pub const BUCKETS_PER_QUANTUM: u64 = 4;
 /// Most that the trained runs of a phase weigh together against a vCPU's own, in runs.
 pub const PRIOR_RUNS: f64 = 2.0;
 
+/// Different runs that are kept: beyond these, the one that weighs least is dropped, so that memory is bounded.
+pub const MOST_RUNS: usize = 4096;
+
 /// Runs at which durations and the chain have the same say.
 const HALF_EVIDENCE_RUNS: f64 = 0.5;
 
@@ -102,6 +105,10 @@ impl RunLengths {
         let bucket = instructions / self.bucket_instructions[phase.index()];
         let bucket = u32::try_from(bucket).unwrap_or(u32::MAX);
         *self.runs.entry((phase, bucket, next)).or_default() += 1.0;
+        if self.runs.len() > MOST_RUNS {
+            let least = self.runs.iter().min_by(|a, b| a.1.total_cmp(b.1)).map(|(run, _)| *run);
+            least.and_then(|run| self.runs.remove(&run));
+        }
     }
 
     /// Width of a bucket of each phase, in instructions.
@@ -199,13 +206,26 @@ pub struct RunLengthMarkov {
     markov: Markov,
     lengths: RunLengths,
     now: Option<RunState>,
+    /// Whether the first quantum is yet to say how many instructions are usual.
+    is_unmeasured: bool,
 }
 
 impl RunLengthMarkov {
     /// Starts from what training saw.
     #[must_use]
     pub fn new(transitions: &TransitionCounts, lengths: &RunLengths) -> Self {
-        Self { markov: Markov::new(transitions), lengths: lengths.weighing_at_most(PRIOR_RUNS), now: None }
+        Self {
+            markov: Markov::new(transitions),
+            lengths: lengths.weighing_at_most(PRIOR_RUNS),
+            now: None,
+            is_unmeasured: false,
+        }
+    }
+
+    /// Knows no durations yet, nor how many instructions a quantum has: the first one observed is taken as usual.
+    #[must_use]
+    pub fn unmeasured(transitions: &TransitionCounts, phases: usize) -> Self {
+        Self { is_unmeasured: true, ..Self::new(transitions, &RunLengths::new(&vec![0; phases])) }
     }
 
     /// Instructions of the present run so far, and the phase it is in.
@@ -236,6 +256,9 @@ impl RunLengthMarkov {
 impl Forecaster for RunLengthMarkov {
     fn observe(&mut self, seen: &Observation<'_>) {
         let phase = seen.phase;
+        if std::mem::take(&mut self.is_unmeasured) {
+            self.lengths = RunLengths::new(&vec![seen.instructions; self.lengths.phases()]);
+        }
         let pace = seen.instructions as f64;
         self.now = Some(match self.now {
             Some(now) if now.phase == phase => RunState { phase, instructions: now.instructions + pace, pace },
