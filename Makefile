@@ -21,7 +21,7 @@ ON_QEMU_10 = PHASECAST_QEMU=10.0 PHASECAST_CACHE=$(abspath $(TEST_CACHE)) \
     $(CARGO) test -p tests --test laws --test physics --test emulated --
 
 .DEFAULT_GOAL := help
-.PHONY: help build guest lint test models quickstart survey nightly bench bench-python cargo
+.PHONY: help build guest lint test models quickstart survey nightly bench bench-python fuzz cargo
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -77,6 +77,22 @@ bench: cargo ## time the decision path
 
 bench-python: cargo ## k-means and Baum-Welch beside scikit-learn and hmmlearn, in a virtual environment
 	bench/against-python
+
+# libFuzzer on the stable compiler: the flags are those that cargo-fuzz sets. A target is needed, or build scripts get them too.
+FUZZ_SECONDS ?= 60
+FUZZ_TARGETS := perf_csv perf_json table trace model
+FUZZ_FLAGS := -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
+    -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
+    -Cllvm-args=-sanitizer-coverage-trace-compares
+
+fuzz: cargo ## throw bytes at every parser, FUZZ_SECONDS for each of FUZZ_TARGETS
+	@scripts/require c++=g++
+	cd fuzz && RUSTFLAGS="$(FUZZ_FLAGS)" $(CARGO) build --release --target $(GUEST_TARGET) --target-dir target
+	cd fuzz && for target in $(FUZZ_TARGETS); do \
+	    mkdir -p corpus/$$target artifacts/$$target && \
+	    target/$(GUEST_TARGET)/release/$$target corpus/$$target seeds/$$target -artifact_prefix=artifacts/$$target/ \
+	        -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=4096 || exit 1; \
+	done
 
 # Longer than CI may take: more cases for every property, every real program on every input, and the quickstart over a longer stretch of time.
 nightly: build guest ## what takes longer than CI may

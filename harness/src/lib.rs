@@ -39,6 +39,8 @@ pub mod testbed;
 
 pub mod trace;
 
+pub mod import;
+
 pub mod artefact;
 
 pub mod control;
@@ -50,5 +52,7 @@ pub mod curves;
 pub mod experiment;
 
 pub mod survey;
+
+pub mod score;
 
 pub mod cli;

@@ -53,7 +53,7 @@ fn the_catalogue_is_told_to_people_and_to_programs() {
 #[test]
 fn every_command_explains_itself_with_examples() {
     let folder = folder_with(TWO_BZIP2S);
-    let commands: [&[&str]; 10] = [
+    let commands: [&[&str]; 12] = [
         &["doctor"],
         &["catalogue", "list"],
         &["catalogue", "show"],
@@ -62,7 +62,9 @@ fn every_command_explains_itself_with_examples() {
         &["qemu", "install"],
         &["qemu", "list"],
         &["record"],
+        &["import"],
         &["train"],
+        &["score"],
         &["experiment", "run"],
     ];
     for command in commands {

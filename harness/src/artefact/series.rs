@@ -24,7 +24,7 @@ pub struct TrainingData {
 pub fn read(files: &[PathBuf]) -> Result<TrainingData, InputError> {
     let mut data: Option<(TrainingData, &Path)> = None;
     for file in files {
-        let trace = Trace::read(file).map_err(as_input)?;
+        let trace = Trace::read(file).map_err(TraceError::into_input)?;
         check_alone(&trace).map_err(|mistake| mistake.in_file(file))?;
         let machine = trace.run.model_machine();
         let (data, first) = data.get_or_insert_with(|| (TrainingData { series: Vec::new(), machine }, file));
@@ -36,19 +36,6 @@ pub fn read(files: &[PathBuf]) -> Result<TrainingData, InputError> {
     }
     let nothing = || InputError::new("no trace is given", "give at least one file that `phasecast record` wrote");
     data.map(|(data, _)| data).ok_or_else(nothing)
-}
-
-/// A trace that cannot be read was named by a person: the mistake is the person's.
-fn as_input(error: TraceError) -> InputError {
-    match error {
-        TraceError::Io { file, cause, .. } => {
-            InputError::new(format!("cannot be read: {cause}"), "give the path of a trace").in_file(file)
-        }
-        TraceError::Write { file, reason } => InputError::new(reason, "give the path of a trace").in_file(file),
-        TraceError::Unreadable { file, problem } => {
-            InputError::new(format!("is no trace that can be used: {problem}"), "give another trace").in_file(file)
-        }
-    }
 }
 
 fn check_alone(trace: &Trace) -> Result<(), InputError> {

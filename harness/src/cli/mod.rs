@@ -8,9 +8,11 @@ pub mod contention;
 pub mod doctor;
 pub mod experiment;
 pub mod image;
+pub mod import;
 pub mod machine;
 pub mod qemu;
 pub mod record;
+pub mod score;
 mod spinner;
 pub mod stream;
 pub mod survey;
@@ -52,8 +54,12 @@ enum Command {
     Record(record::Args),
     /// Look at the recorded streams in the cache, or remove old ones.
     Stream(stream::Args),
+    /// Read counters that perf stat or others recorded; write them as a trace or as JSON.
+    Import(import::Args),
     /// Learn phases and their sequence from traces.
     Train(train::Args),
+    /// Score forecasters on recorded series: predict, then learn.
+    Score(score::Args),
     /// Say how much programs would slow each other down, from their profiles.
     Contention(contention::Args),
     /// Run an experiment and write its report.
@@ -77,7 +83,9 @@ pub fn main() -> ExitCode {
             Command::Machine(args) => machine::run(args, interrupt),
             Command::Record(args) => record::run(args, interrupt),
             Command::Stream(args) => stream::run(args, interrupt),
+            Command::Import(args) => import::run(args, interrupt),
             Command::Train(args) => train::run(args, interrupt),
+            Command::Score(args) => score::run(args, interrupt),
             Command::Contention(args) => contention::run(args, interrupt),
             Command::Experiment(args) => experiment::run(args, interrupt),
             Command::Survey(args) => survey::run(args, interrupt),

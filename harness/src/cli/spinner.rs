@@ -21,6 +21,13 @@ impl Spinner {
     }
 }
 
+impl Spinner {
+    /// The same for lines that come so often that a log should not have them.
+    pub(super) fn tell_if_seen(&self, line: &str) {
+        self.0.set_message(line.to_owned());
+    }
+}
+
 impl Drop for Spinner {
     fn drop(&mut self) {
         self.0.finish_and_clear();

@@ -7,6 +7,7 @@ pub mod collected;
 pub mod figures;
 pub mod metrics;
 pub mod summary;
+pub(crate) mod text;
 
 use collected::Collected;
 use figures::canvas::DrawError;

@@ -14,7 +14,6 @@ pub mod play;
 pub mod replay;
 pub mod sensitivity;
 pub mod solo;
-mod text;
 
 use std::path::{Path, PathBuf};
 

@@ -13,6 +13,8 @@ use std::path::PathBuf;
 
 use predictor::counters::Sample;
 
+use crate::input::InputError;
+
 pub use read::Trace;
 pub use write::TraceWriter;
 
@@ -66,6 +68,22 @@ pub enum TraceError {
         /// What is wrong with it.
         problem: String,
     },
+}
+
+impl TraceError {
+    /// A trace that cannot be read was named by a person: the mistake is the person's.
+    #[must_use]
+    pub fn into_input(self) -> InputError {
+        match self {
+            Self::Io { file, cause, .. } => {
+                InputError::new(format!("cannot be read: {cause}"), "give the path of a trace").in_file(file)
+            }
+            Self::Write { file, reason } => InputError::new(reason, "give the path of a trace").in_file(file),
+            Self::Unreadable { file, problem } => {
+                InputError::new(format!("is no trace that can be used: {problem}"), "give another trace").in_file(file)
+            }
+        }
+    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Reading a trace, and refusing what is none.
 
 use std::fs::File;
+use std::io::{Seek, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
@@ -30,6 +31,18 @@ impl Trace {
         if file.metadata().map_err(io)?.is_dir() {
             return Err(unreadable(path, "it is a folder; give a file".to_owned()));
         }
+        Self::parse(path, file)
+    }
+
+    /// Reads the trace that `bytes` are, which came from `path`.
+    pub fn read_bytes(path: &Path, bytes: &[u8]) -> Result<Self, TraceError> {
+        let io = |cause| TraceError::Io { action: "unpack", file: path.to_owned(), cause };
+        let mut file = tempfile::tempfile().map_err(io)?;
+        file.write_all(bytes).and_then(|()| file.rewind()).map_err(io)?;
+        Self::parse(path, file)
+    }
+
+    fn parse(path: &Path, file: File) -> Result<Self, TraceError> {
         // The Parquet layer answers most damage with an error and some with a panic; nothing it touched outlives it.
         let answer = catch_unwind(AssertUnwindSafe(|| parse(file)));
         let answer = answer.unwrap_or_else(|_| Err("it is damaged; record it again".to_owned()));

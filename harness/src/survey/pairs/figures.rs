@@ -6,7 +6,7 @@ use super::Pairs;
 use super::report::{roles, slowdown_of};
 use crate::report::figures::canvas::{Anchor, Canvas, DrawError, Drawn, Lettering, draw as on_sheet, width_of};
 use crate::report::figures::palette;
-use crate::survey::text::number;
+use crate::report::text::number;
 
 const CELL: i32 = 26;
 const LEFT: i32 = 200;

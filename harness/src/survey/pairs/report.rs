@@ -3,8 +3,8 @@
 use super::{Pairs, figures};
 use crate::report::ReportError;
 use crate::report::metrics::Spread;
+use crate::report::text::{Align, Table, cell, csv, number, percent};
 use crate::survey::corun::{Pair, SUFFERS, Side};
-use crate::survey::text::{Align, Table, cell, csv, number, percent};
 use crate::survey::{SUMMARY, TextFile};
 
 /// The page on method and bias.

@@ -4,7 +4,7 @@ use super::compare::{Agreement, GuestAgreement};
 use super::speed::Timing;
 use super::{Replay, figures};
 use crate::report::ReportError;
-use crate::survey::text::{Align, Table, cell, csv, number, percent};
+use crate::report::text::{Align, Table, cell, csv, number, percent};
 use crate::survey::{SUMMARY, TextFile};
 
 /// The page on method and bias.

@@ -6,8 +6,8 @@ use super::rank::{compare, kendall};
 use super::{Answers, Sensitivity, figures};
 use crate::report::ReportError;
 use crate::report::metrics::Spread;
+use crate::report::text::{Align, Table, cell, csv, number, percent};
 use crate::survey::corun::{Pair, SUFFERS};
-use crate::survey::text::{Align, Table, cell, csv, number, percent};
 use crate::survey::{SUMMARY, TextFile};
 
 /// The page on method and bias.

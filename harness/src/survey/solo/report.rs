@@ -4,7 +4,7 @@ use super::statistics::Figures;
 use super::{Finding, Solo, figures};
 use crate::report::ReportError;
 use crate::report::metrics::Spread;
-use crate::survey::text::{Align, Table, UNKNOWN, cell, csv, number, percent};
+use crate::report::text::{Align, Table, UNKNOWN, cell, csv, number, percent};
 use crate::survey::{SUMMARY, TextFile};
 
 /// The page on method and bias.

@@ -1,37 +1,37 @@
-//! Tables as Markdown and as CSV, and numbers as text: what the surveys' reports are written with.
+//! Tables as Markdown, as CSV and for a terminal, and numbers as text: what reports are written with.
 
 /// What an unknown number looks like.
-pub(super) const UNKNOWN: &str = "n/a";
+pub(crate) const UNKNOWN: &str = "n/a";
 
 /// How a column of a table is set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Align {
+pub(crate) enum Align {
     Left,
     Right,
 }
 
 /// A table in the making.
 #[derive(Debug, Clone)]
-pub(super) struct Table {
+pub(crate) struct Table {
     heads: Vec<(String, Align)>,
     rows: Vec<Vec<String>>,
 }
 
 impl Table {
     /// A table with these columns and no row.
-    pub(super) fn new<'a>(heads: impl IntoIterator<Item = (&'a str, Align)>) -> Self {
+    pub(crate) fn new<'a>(heads: impl IntoIterator<Item = (&'a str, Align)>) -> Self {
         Self { heads: heads.into_iter().map(|(head, align)| (head.to_owned(), align)).collect(), rows: Vec::new() }
     }
 
     /// Adds a row with a cell for each column.
-    pub(super) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
+    pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
         let cells: Vec<String> = cells.into_iter().collect();
         debug_assert_eq!(cells.len(), self.heads.len(), "a cell for each column");
         self.rows.push(cells);
     }
 
     /// As Markdown, with a line's end.
-    pub(super) fn markdown(&self) -> String {
+    pub(crate) fn markdown(&self) -> String {
         let line = |cells: &mut dyn Iterator<Item = &str>| format!("| {} |\n", cells.collect::<Vec<_>>().join(" | "));
         let rules: String =
             self.heads.iter().map(|(_, align)| if *align == Align::Right { "--:|" } else { "---|" }).collect();
@@ -46,7 +46,7 @@ impl Table {
 
 impl Table {
     /// For a terminal: columns under each other.
-    pub(super) fn aligned(&self) -> String {
+    pub(crate) fn aligned(&self) -> String {
         let heads = || self.heads.iter().map(|(head, _)| head);
         let width = |column: usize| {
             let cells = self.rows.iter().map(|row| &row[column]).chain(heads().nth(column));
@@ -70,7 +70,7 @@ impl Table {
 
 /// Lines of comma-separated values, the first with the columns' names. A cell with a comma, a quote or a line's end is quoted
 /// as RFC 4180 says.
-pub(super) fn csv(heads: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
+pub(crate) fn csv(heads: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
     let quoted = |cell: &str| {
         if cell.contains([',', '"', '\n', '\r']) {
             format!("\"{}\"", cell.replace('"', "\"\""))
@@ -87,17 +87,17 @@ pub(super) fn csv(heads: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -
 }
 
 /// A number with so many digits behind the point, or [`UNKNOWN`].
-pub(super) fn number(value: Option<f64>, digits: usize) -> String {
+pub(crate) fn number(value: Option<f64>, digits: usize) -> String {
     value.filter(|value| value.is_finite()).map_or(UNKNOWN.to_owned(), |value| format!("{value:.digits$}"))
 }
 
 /// A share in percent with so many digits behind the point, or [`UNKNOWN`].
-pub(super) fn percent(share: Option<f64>, digits: usize) -> String {
+pub(crate) fn percent(share: Option<f64>, digits: usize) -> String {
     share.filter(|share| share.is_finite()).map_or(UNKNOWN.to_owned(), |share| format!("{:.digits$} %", 100.0 * share))
 }
 
 /// A number for a machine to read: all digits that matter, empty where it is unknown.
-pub(super) fn cell(value: Option<f64>) -> String {
+pub(crate) fn cell(value: Option<f64>) -> String {
     value.filter(|value| value.is_finite()).map(|value| value.to_string()).unwrap_or_default()
 }
 

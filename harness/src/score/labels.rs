@@ -1,0 +1,200 @@
+//! The phases that forecasts are scored on: how `--phases` is written, and the label of every interval.
+//!
+//! k-means phases are learned as `phasecast train` learns them, from counters that placement does not change, but never on
+//! what is scored: for each family on the series of all others. Where there is one family only, the first fifth of each
+//! series is learned from and not scored.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use predictor::counters::Event;
+use predictor::features::{FeatureSet, FeatureVector, Observed};
+use predictor::model::Model;
+use predictor::phases::bins::{Bins, IPC_MOST};
+use predictor::phases::{NamePhase, PhaseId, PhaseModel};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
+
+use super::series::{Interval, Series};
+use crate::artefact;
+use crate::input::InputError;
+
+/// Starts of each clustering.
+const RESTARTS: usize = 8;
+
+/// The part of a series that is learned from where there is no other to learn from.
+const PREFIX_DIVISOR: usize = 5;
+
+/// Most intervals of one series that a clustering learns from, evenly spread over it: a long series is no better a teacher.
+const LEARNED_MOST: usize = 1000;
+
+/// Most phases of a clustering.
+const CLUSTERS_MOST: usize = 64;
+
+/// What a phase is.
+#[derive(Debug, Clone, PartialEq)]
+pub enum PhaseDefinition {
+    /// Instructions per cycle in bins of one width.
+    IpcBins(f64),
+    /// Six classes of LLC misses per instruction.
+    Isci,
+    /// So many clusters.
+    KMeans(usize),
+    /// The phases of a trained model: its folder, or its file.
+    Model(PathBuf),
+}
+
+impl FromStr for PhaseDefinition {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let forms = "give ipc-bins:WIDTH, isci, kmeans:K or model:DIR";
+        let (kind, setting) = text.split_once(':').unwrap_or((text, ""));
+        match kind {
+            "ipc-bins" => match setting.parse() {
+                Ok(width) if (0.001..=IPC_MOST).contains(&width) => Ok(Self::IpcBins(width)),
+                _ => Err(format!("{setting:?} is no width of bins from 0.001 to {IPC_MOST}; as ipc-bins:0.25")),
+            },
+            "isci" if setting.is_empty() => Ok(Self::Isci),
+            "kmeans" => match setting.parse() {
+                Ok(clusters) if (1..=CLUSTERS_MOST).contains(&clusters) => Ok(Self::KMeans(clusters)),
+                _ => Err(format!("{setting:?} is no number of clusters from 1 to {CLUSTERS_MOST}; as kmeans:8")),
+            },
+            "model" if !setting.is_empty() => Ok(Self::Model(PathBuf::from(setting))),
+            _ => Err(format!("{text:?} defines no phases; {forms}")),
+        }
+    }
+}
+
+impl std::fmt::Display for PhaseDefinition {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::IpcBins(width) => write!(out, "ipc-bins:{width}"),
+            Self::Isci => out.write_str("isci"),
+            Self::KMeans(clusters) => write!(out, "kmeans:{clusters}"),
+            Self::Model(folder) => write!(out, "model:{}", folder.display()),
+        }
+    }
+}
+
+/// Phases of all series.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Labels {
+    /// How many phases there can be.
+    pub phases: usize,
+    /// The model whose phases they are, if there is one.
+    pub model: Option<Model>,
+    /// For each series the phase of each interval; `None` where its counters were not read.
+    pub labels: Vec<Vec<Option<PhaseId>>>,
+}
+
+/// Names the phase of every interval of `series`.
+pub fn label(series: &[Series], definition: &PhaseDefinition, seed: u64) -> Result<Labels, InputError> {
+    let labels = match definition {
+        PhaseDefinition::IpcBins(width) => {
+            let bins =
+                Bins::ipc(*width).map_err(|error| InputError::new(error.to_string(), "correct it").at("--phases"))?;
+            by_bins(series, bins, Interval::instructions_per_cycle)
+        }
+        PhaseDefinition::Isci => by_bins(series, Bins::isci(), Interval::llc_misses_per_instruction),
+        PhaseDefinition::KMeans(clusters) => by_clusters(series, *clusters, seed)?,
+        PhaseDefinition::Model(folder) => {
+            let model = artefact::load(folder)?;
+            let phases = &model.parts().phases;
+            let of = |series: &Series| series.intervals.iter().map(|interval| classify(phases, interval)).collect();
+            let labels = series.iter().map(of).collect();
+            Labels { phases: phases.len(), labels, model: Some(model) }
+        }
+    };
+    match labels.labels.iter().position(|labels| labels.iter().all(Option::is_none)) {
+        Some(place) => Err(unlabelled(&series[place], definition, labels.model.as_ref())),
+        None => Ok(labels),
+    }
+}
+
+fn by_bins(series: &[Series], mut bins: Bins, number: impl Fn(&Interval) -> Option<f64>) -> Labels {
+    let phases = bins.phases();
+    let mut bin = |interval: &Interval| number(interval).and_then(|number| bins.name(&[number]));
+    let labels = series.iter().map(|series| series.intervals.iter().map(&mut bin).collect()).collect();
+    Labels { phases, model: None, labels }
+}
+
+fn unlabelled(series: &Series, definition: &PhaseDefinition, model: Option<&Model>) -> InputError {
+    let lacking = match (definition, model) {
+        (PhaseDefinition::IpcBins(_), _) => "cycles".to_owned(),
+        (PhaseDefinition::Isci, _) => "llc_misses".to_owned(),
+        (_, Some(model)) => {
+            let events = model.parts().phases.features.events();
+            events.into_iter().map(Event::name).collect::<Vec<_>>().join(", ")
+        }
+        (_, None) => "llc_references".to_owned(),
+    };
+    let problem = format!("{} has no interval with the counters that {definition} needs: {lacking}", series.name);
+    InputError::new(problem, "leave it out, or choose other phases: ipc-bins needs instructions and cycles only")
+        .at("--phases")
+}
+
+fn classify(phases: &PhaseModel, interval: &Interval) -> Option<PhaseId> {
+    match phases.features.observe(&interval.sample) {
+        Observed::Active(vector) => Some(phases.classify(&vector).phase),
+        Observed::Idle | Observed::Missing(_) => None,
+    }
+}
+
+fn by_clusters(series: &[Series], clusters: usize, seed: u64) -> Result<Labels, InputError> {
+    let events = |series: &Series| {
+        let present = |event: &Event| series.intervals.iter().any(|interval| interval.sample.count(*event).is_some());
+        Event::ALL.into_iter().filter(present).collect()
+    };
+    let shared = series.iter().map(events).reduce(|one: std::collections::BTreeSet<Event>, other| &one & &other);
+    let features = shared.and_then(|events| FeatureSet::of_events(&events)).ok_or_else(|| {
+        let lacking = series.iter().find(|series| FeatureSet::of_events(&events(series)).is_none());
+        let name = lacking.map_or("a series", |series| series.name.as_str());
+        let problem = format!("{name} does not count llc_references, by which clusters tell phases apart");
+        InputError::new(problem, "leave it out, or use ipc-bins, which needs instructions and cycles only")
+            .at("--phases")
+    })?;
+    let several = series.iter().any(|other| other.family != series[0].family);
+    let vectors = |series: &Series, intervals: usize| -> Vec<FeatureVector> {
+        let vector = |interval: &Interval| match features.observe(&interval.sample) {
+            Observed::Active(vector) => Some(vector),
+            Observed::Idle | Observed::Missing(_) => None,
+        };
+        let stride = series.intervals.len().min(intervals).div_ceil(LEARNED_MOST);
+        series.intervals.iter().take(intervals).step_by(stride.max(1)).filter_map(vector).collect()
+    };
+    let prefix = |series: &Series| series.intervals.len().div_ceil(PREFIX_DIVISOR);
+    let fit = |family: &str| {
+        let others = series.iter().filter(|series| !several || series.family != family);
+        let learned: Vec<FeatureVector> =
+            others.flat_map(|series| vectors(series, if several { usize::MAX } else { prefix(series) })).collect();
+        let rng = ChaCha8Rng::seed_from_u64(seed);
+        PhaseModel::fit(features.clone(), &learned, clusters..=clusters, RESTARTS, &rng)
+    };
+    let mut models: std::collections::BTreeMap<&str, PhaseModel> = std::collections::BTreeMap::new();
+    let mut labels = Vec::new();
+    for one in series {
+        let model = models.entry(&one.family).or_insert_with(|| fit(&one.family));
+        let unscored = if several { 0 } else { prefix(one) };
+        let label = |(place, interval): (usize, &Interval)| {
+            if place < unscored { None } else { classify(model, interval) }
+        };
+        labels.push(one.intervals.iter().enumerate().map(label).collect());
+    }
+    Ok(Labels { phases: clusters, model: None, labels })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn definitions_are_read_and_written_alike() {
+        for text in ["ipc-bins:0.25", "isci", "kmeans:8", "model:models/mine"] {
+            assert_eq!(text.parse::<PhaseDefinition>().map(|phases| phases.to_string()), Ok(text.to_owned()));
+        }
+        for text in ["ipc-bins", "ipc-bins:0", "ipc-bins:x", "isci:3", "kmeans:0", "kmeans:65", "model:", "markov"] {
+            assert!(text.parse::<PhaseDefinition>().is_err(), "{text}");
+        }
+    }
+}
