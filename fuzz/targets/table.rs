@@ -10,7 +10,7 @@ use harness::import::{Strictness, parse, to_trace};
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let text = [b"t_s,cycles,instructions\n", bytes].concat();
     if let Ok(import) = parse(&text, None, Strictness::Lenient) {
-        to_trace::samples(Path::new("a.csv"), &import, 0);
+        let _ = to_trace::samples(Path::new("a.csv"), &import, 0);
     }
     if let Ok(map) = ColumnMap::parse("time_s=a,group=b,cycles=c") {
         let _ = parse(bytes, Some(&map), Strictness::Lenient);
