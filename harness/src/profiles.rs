@@ -10,8 +10,7 @@ use predictor::contention::stalls::Assigned;
 use crate::input::{InputError, read_text};
 
 /// Columns that a table must have, beside `app` and `ways`.
-const NUMBERS: [&str; 5] =
-    ["ipc", "memory_bandwidth_mib_s", "stalls_total", "stalls_l3_miss", "stalls_store_buffer"];
+const NUMBERS: [&str; 5] = ["ipc", "memory_bandwidth_mib_s", "stalls_total", "stalls_l3_miss", "stalls_store_buffer"];
 
 /// A program alone with so many ways of the cache.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -18,7 +18,9 @@ fn profiles() -> Option<PathBuf> {
 
 fn contention(profiles: &Path, bandwidth: &str, apps: &[&str]) -> std::process::Output {
     let mut command = Command::cargo_bin("phasecast").expect("the command is built");
-    command.args(["contention", "--model", "stalls", "--json", "--bandwidth-mib-s", bandwidth, "--profiles"]).arg(profiles);
+    command
+        .args(["contention", "--model", "stalls", "--json", "--bandwidth-mib-s", bandwidth, "--profiles"])
+        .arg(profiles);
     apps.iter().for_each(|app| {
         command.args(["--app", app]);
     });
@@ -61,7 +63,8 @@ fn real_programs_are_slowed_as_the_definition_says() {
     let table = std::fs::read_to_string(&profiles).expect("a table");
     let apps = [("GemsFDTD06", "1"), ("lbm06", "3"), ("mcf06", "4"), ("povray06", "2"), ("lbm06", "1")];
     let bandwidth = 15_000.0;
-    let output = contention(&profiles, "15000", &apps.map(|(app, ways)| format!("{app}={ways}")).each_ref().map(String::as_str));
+    let output =
+        contention(&profiles, "15000", &apps.map(|(app, ways)| format!("{app}={ways}")).each_ref().map(String::as_str));
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let told: Value = serde_json::from_slice(&output.stdout).expect("JSON");
     let rows = apps.map(|(app, ways)| row(&table, app, ways));
@@ -71,7 +74,8 @@ fn real_programs_are_slowed_as_the_definition_says() {
         let [ipc, taken, stalls, l3, stores] = rows[place];
         let best = (1..=11).map(|ways| row(&table, app, &ways.to_string())[0]).fold(0.0, f64::max);
         let longer = taken / bandwidth / shares[place];
-        let stretched = if stalls == 0.0 { 1.0 } else { (stalls + (l3 + stores).min(stalls) * (longer - 1.0)) / stalls };
+        let stretched =
+            if stalls == 0.0 { 1.0 } else { (stalls + (l3 + stores).min(stalls) * (longer - 1.0)) / stalls };
         let expected = best / ipc * stretched;
         let found = &told["apps"][place];
         assert_eq!((found["app"].as_str(), found["ways"].to_string()), (Some(app), ways.to_owned()));

@@ -3,7 +3,7 @@
 use super::*;
 
 /// What a machine with these files says.
-fn found(files: &[(&str, &str)]) -> Found {
+fn told(files: &[(&str, &str)]) -> Found {
     let sys = tempfile::tempdir().expect("a folder");
     for (file, text) in files {
         let path = sys.path().join("devices/system").join(file);
@@ -29,7 +29,7 @@ const CACHE: [(&str, &str); 6] = [
 #[test]
 fn the_highest_level_of_any_online_cpu_is_the_last() {
     let files = [("cpu/online", "0-1"), ("cpu/cpu0/cache/index2/size", "512K")];
-    let found = found(&[&files[..], &CACHE].concat());
+    let found = told(&[&files[..], &CACHE].concat());
     assert_eq!(found.llc_level, 2);
     let expected = LastLevelCache { cpus: CpuSet::from_iter([0, 1]), size_bytes: Some(512 << 10) };
     assert_eq!(found.llc_domains, [expected]);
@@ -41,7 +41,7 @@ fn the_highest_level_of_any_online_cpu_is_the_last() {
 #[test]
 fn without_a_list_of_online_cpus_each_is_asked() {
     let files = [("cpu/cpu0/topology/core_id", "0"), ("cpu/cpu1/online", "0"), ("cpu/cpu2/online", "1")];
-    let found = found(&files);
+    let found = told(&files);
     assert_eq!(found.cpus_online.to_string(), "0,2");
     assert_eq!((found.llc_level, found.llc_domains.len()), (0, 0));
     assert_eq!(found.cpus_without_llc.to_string(), "0,2");
@@ -50,7 +50,7 @@ fn without_a_list_of_online_cpus_each_is_asked() {
 
 #[test]
 fn sets_are_cut_down_to_online_cpus_and_told_apart_by_their_cpus_not_their_ids() {
-    let found = found(&[
+    let found = told(&[
         ("cpu/online", "0,2-3"),
         ("cpu/cpu0/topology/package_cpus_list", "0-1"),
         ("cpu/cpu2/topology/core_siblings", "c"),
@@ -70,7 +70,7 @@ fn sets_are_cut_down_to_online_cpus_and_told_apart_by_their_cpus_not_their_ids()
 fn a_list_is_believed_before_a_map_and_an_empty_map_says_no_more_than_the_core() {
     let mut files = CACHE.to_vec();
     files.extend([("cpu/online", "0-3"), ("cpu/cpu0/cache/index2/shared_cpu_list", "0,2")]);
-    let found = found(&files);
+    let found = told(&files);
     assert_eq!(found.llc_domains[0].cpus.to_string(), "0,2");
     let files: Vec<_> = CACHE[..5].iter().copied().collect();
     let more = [
@@ -78,7 +78,7 @@ fn a_list_is_believed_before_a_map_and_an_empty_map_says_no_more_than_the_core()
         ("cpu/cpu0/cache/index2/shared_cpu_map", "00000000"),
         ("cpu/cpu0/topology/thread_siblings", "9"),
     ];
-    let of_the_core = found(&[&files[..], &more].concat());
+    let of_the_core = told(&[&files[..], &more].concat());
     assert_eq!(of_the_core.llc_domains[0].cpus.to_string(), "0,3");
 }
 
@@ -93,7 +93,7 @@ fn garbage_is_passed_over_and_told() {
         ("cpu/cpux/online", "1"),
         ("node/node99999999999/cpulist", "0"),
     ];
-    let found = found(&files);
+    let found = told(&files);
     assert_eq!(sets(&found.cores), ["0"]);
     assert_eq!(found.llc_level, 0);
     assert_eq!(found.remarks, [r#"cpu/cpu0/topology/core_cpus_list: "zero" is no set of CPUs"#]);
