@@ -81,7 +81,7 @@ fn every_machine_is_read_as_other_tools_read_it() {
         for (key, column) in
             [("packages", "n_packages"), ("nodes", "n_nodes"), ("cores", "n_cores"), ("llc_level", "llc_level")]
         {
-            assert_eq!(told[key].to_string(), field(column), "{key} of {machine}");
+            assert_eq!(&told[key].to_string(), field(column), "{key} of {machine}");
         }
         let domains = told["llc_domains"].as_array().expect("a list");
         let expected: Vec<&str> = field("llc_cpus").split(';').filter(|set| !set.is_empty()).collect();
