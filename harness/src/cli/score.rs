@@ -102,7 +102,8 @@ pub fn run(args: &Args, interrupt: &Interrupt) -> anyhow::Result<()> {
 
 fn forecasters(list: &str) -> Result<Vec<ForecasterKind>, InputError> {
     if list.trim() == "all" {
-        return Ok(ForecasterKind::ALL.to_vec());
+        // `default` is `contexts` by another name: one of them will do.
+        return Ok(ForecasterKind::ALL.into_iter().filter(|kind| *kind != ForecasterKind::Contexts).collect());
     }
     let names = ForecasterKind::names();
     let known: Vec<&str> = names.iter().map(String::as_str).collect();

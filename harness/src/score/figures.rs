@@ -134,6 +134,9 @@ fn of_forecaster(findings: &Findings, place: usize) -> impl Iterator<Item = &Sco
     counting.filter_map(move |series| series.scored.first()?.get(place))
 }
 
+/// Of fewer forecasts a share says nothing, and its dot would stand where chance put it.
+const LEAST_FORECASTS: usize = 30;
+
 fn calibration(findings: &Findings) -> Result<String, ReportError> {
     let axes = ("confidence", "share that came true");
     square(findings, "calibration.svg", "Confidence and what came of it", axes, (0.0, 0.0), |canvas, across, up| {
@@ -153,7 +156,7 @@ fn calibration(findings: &Findings) -> Result<String, ReportError> {
                 let count = bin.forecasts as f64;
                 (across.pixel(bin.confidence / count), up.pixel(bin.hits as f64 / count))
             };
-            let points: Vec<Place> = bins.iter().filter(|bin| bin.forecasts > 0).map(mean).collect();
+            let points: Vec<Place> = bins.iter().filter(|bin| bin.forecasts >= LEAST_FORECASTS).map(mean).collect();
             canvas.line(points.clone(), colour(place), 2)?;
             points.into_iter().try_for_each(|point| canvas.dot(point, 3, colour(place)))?;
         }
