@@ -25,6 +25,8 @@ pub mod run_length;
 
 pub mod hidden_markov;
 
+pub mod change;
+
 pub mod contexts_basic;
 
 pub mod contexts;

@@ -4,6 +4,7 @@ use std::str::FromStr;
 
 use super::Forecaster;
 use super::burst::Burstwise;
+use super::change::ChangePredictor;
 use super::contexts::{Contexts, Settings};
 use super::contexts_basic::ContextsBasic;
 use super::gpht::{DEPTH, Gpht};
@@ -48,6 +49,8 @@ pub enum ForecasterKind {
     SemiMarkov,
     /// Phases are noisy signs of hidden states: [`HiddenMarkov`].
     HiddenMarkov,
+    /// A forest on signals says whether the phase changes, Markov where to: [`ChangePredictor`].
+    Change,
     /// The untuned mixture of contexts of labels: [`ContextsBasic`].
     ContextsBasic,
     /// The mixture of contexts and analogues: [`Contexts`].
@@ -76,7 +79,7 @@ pub struct UnknownForecaster(pub String);
 
 impl ForecasterKind {
     /// Every kind, the simplest first; those with settings, with the usual ones.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::LastValue,
         Self::Majority,
         Self::Markov { order: 1 },
@@ -88,6 +91,7 @@ impl ForecasterKind {
         Self::Gpht { depth: DEPTH, entries: 1024 },
         Self::SemiMarkov,
         Self::HiddenMarkov,
+        Self::Change,
         Self::ContextsBasic,
         Self::Contexts,
         Self::Default,
@@ -106,6 +110,7 @@ impl ForecasterKind {
             Self::Gpht { depth, entries } => format!("gpht-{depth}x{entries}"),
             Self::SemiMarkov => "semi-markov".to_owned(),
             Self::HiddenMarkov => "hidden-markov".to_owned(),
+            Self::Change => "change".to_owned(),
             Self::ContextsBasic => "contexts-basic".to_owned(),
             Self::Contexts => "contexts".to_owned(),
             Self::Default => "default".to_owned(),
@@ -136,6 +141,7 @@ impl ForecasterKind {
                 |lengths| RunLengthMarkov::new(transitions, lengths),
             )),
             Self::HiddenMarkov => Box::new(HiddenMarkov::new(phases)),
+            Self::Change => Box::new(ChangePredictor::new(transitions)),
             Self::ContextsBasic => Box::new(ContextsBasic::new(phases)),
             Self::Contexts | Self::Default => Box::new(Contexts::new(phases, &Settings::default())),
         }

@@ -35,7 +35,23 @@ impl Forecaster for LastValue {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn it_agrees_with_the_sequence_moved_by_one(path in prop::collection::vec(0u32..4, 1..200)) {
+            let mut forecaster = LastValue::new(4);
+            let mut named = Vec::new();
+            for phase in &path {
+                named.push(forecaster.forecast(1).map(|forecast| forecast.most_likely().0));
+                forecaster.observe(&Observation::of(PhaseId(*phase), 1));
+            }
+            let moved: Vec<Option<u32>> = std::iter::once(None).chain(path.into_iter().map(Some)).collect();
+            prop_assert_eq!(named, &moved[..moved.len() - 1]);
+        }
+    }
 
     #[test]
     fn the_present_goes_on_for_ever() {

@@ -24,7 +24,7 @@
 //! that was not read counts as unchanged since it last was; one never read tells nothing. Where no signal was ever read,
 //! the distance counts phases that differ.
 
-use super::lags::{self, BLOCK, smallest};
+use super::lags::{Advance, BLOCK, Differences, smallest};
 
 /// Signals that take part in the distance.
 pub(super) const SIGNALS: usize = 2;
@@ -180,7 +180,7 @@ impl Analogues {
         let [first, second] = &self.signals;
         let (firsts, seconds) = (first.past.newest_first(), second.past.newest_first());
         let (first, second) = (first.precision(), second.precision() * 0.5);
-        lags::differences(&mut self.step, (firsts, first), (seconds, second));
+        Differences { step: &mut self.step, first: (firsts, first), second: (seconds, second) }.compute();
     }
 
     /// The analogues by the `course`-th rate of forgetting, the nearest first.
@@ -248,7 +248,8 @@ impl Course {
     fn advance(&mut self, step: &[f32], lags: usize) {
         let blocks = lags / BLOCK + 1;
         let known = blocks * BLOCK;
-        lags::advance(self.keep, &mut self.distances[..known], &step[..known], &mut self.least[..blocks]);
+        let (distances, least) = (&mut self.distances[..known], &mut self.least[..blocks]);
+        Advance { keep: self.keep, distances, step: &step[..known], least }.compute();
         // Lag 0 is now, and longer lags than `lags` reach back before the beginning.
         self.distances[lags + 1..known].fill(0.0);
         self.least[0] = smallest(&self.distances[1..BLOCK.min(lags + 1)]);
