@@ -72,7 +72,7 @@ fn a_list_is_believed_before_a_map_and_an_empty_map_says_no_more_than_the_core()
     files.extend([("cpu/online", "0-3"), ("cpu/cpu0/cache/index2/shared_cpu_list", "0,2")]);
     let found = told(&files);
     assert_eq!(found.llc_domains[0].cpus.to_string(), "0,2");
-    let files: Vec<_> = CACHE[..5].iter().copied().collect();
+    let files = CACHE[..5].to_vec();
     let more = [
         ("cpu/online", "0-3"),
         ("cpu/cpu0/cache/index2/shared_cpu_map", "00000000"),
