@@ -1,0 +1,1 @@
+//! Both solvers against brute force and each other.
