@@ -47,12 +47,19 @@ use crate::topology::NodeId;
 
 /// The share of the budget that anneals; the rest descends.
 const ANNEALING: f64 = 0.75;
-/// Heat at first, in mean losses of a change.
-const FIRST_HEAT: f64 = 0.5;
-/// Changes that are drawn to know the mean loss.
+/// Heat at first, in mean differences that a change makes, round after round and then over again. Hot rounds leave
+/// what only several changes together improve.
+const FIRST_HEATS: [f64; 4] = [0.5, 4.0, 1.0, 2.0];
+/// Changes that are drawn to know the mean difference.
 const SOUNDINGS: u64 = 64;
-/// What breaking a constraint once costs while annealing, in first heats.
-const BREACH: f64 = 3.0;
+/// The price of a broken constraint is looked at after so many draws: it rises while one is broken, else falls.
+const OSCILLATION: u64 = 8;
+const DEARER: f64 = 1.3;
+const CHEAPER: f64 = 0.9;
+/// A round of annealing weighs at least so many changes for each vCPU and domain, if the budget has them.
+const ROUND: u64 = 100;
+/// More rounds than this win nothing over longer ones.
+const ROUNDS: u64 = 8;
 /// What is not worth calling a gain.
 const ROUNDING: f64 = 1e-9;
 
@@ -67,8 +74,14 @@ pub fn usual_budget(problem: &WhatIf) -> u64 {
 /// The cheapest placement found by weighing at most `budget` changes.
 pub fn solve(problem: &WhatIf, budget: u64, random: &mut ChaCha8Rng) -> Result<Answer, NoAnswer> {
     let mut search = Search::new(problem);
-    search.anneal((budget as f64 * ANNEALING) as u64, random);
-    search.descend(budget);
+    let size = (problem.setup().vcpus.len() * problem.setup().topology.domains().len()) as u64;
+    let rounds = (budget / (ROUND * size)).clamp(1, ROUNDS);
+    for (round, heat) in (0..rounds).zip(FIRST_HEATS.into_iter().cycle()) {
+        let begin = search.evaluations;
+        let end = budget / rounds * (round + 1);
+        search.anneal(begin + (end.saturating_sub(begin) as f64 * ANNEALING) as u64, heat, random);
+        search.descend(end);
+    }
     let Search { best, evaluations, .. } = search;
     let answer = problem.answer(&best.homes, evaluations);
     match problem.broken(&answer.placement) {
@@ -199,28 +212,36 @@ impl<'a> Search<'a> {
         self.problem.setup().max_moves.map_or(0, |most| moves.saturating_sub(most))
     }
 
-    /// Takes drawn changes, at first also bad ones.
-    fn anneal(&mut self, budget: u64, random: &mut ChaCha8Rng) {
-        let (mut losses, mut count) = (0.0, 0u32);
+    /// Takes drawn changes, at first also bad ones, until `until` changes were weighed.
+    fn anneal(&mut self, until: u64, heat: f64, random: &mut ChaCha8Rng) {
+        let begin = self.evaluations;
+        let budget = until.saturating_sub(begin);
+        let (mut differences, mut count) = (0.0, 0u32);
         for _ in 0..SOUNDINGS.min(budget / 4) {
             if let Some(change) = self.draw(random) {
-                let loss = self.weigh(change).cost - self.cost;
-                if loss > 0.0 {
-                    losses += loss;
-                    count += 1;
-                }
+                differences += (self.weigh(change).cost - self.cost).abs();
+                count += 1;
             }
         }
-        let first_heat = if count > 0 { FIRST_HEAT * losses / f64::from(count) } else { 0.0 };
-        let breach = BREACH * first_heat.max(1e-3);
+        let first_heat = heat * differences / f64::from(count.max(1));
+        let mut breach = first_heat.max(ROUNDING);
         // Draws that cannot be tried cost no evaluation; their number is bounded all the same.
-        for _ in 0..budget.saturating_mul(4) {
-            if self.evaluations >= budget {
+        for drawn in 0..budget.saturating_mul(4) {
+            if self.evaluations >= until {
                 break;
+            }
+            if drawn % OSCILLATION == 0 {
+                breach *= if self.breaches > 0 {
+                    DEARER
+                } else if breach > 0.1 * first_heat {
+                    CHEAPER
+                } else {
+                    1.0
+                };
             }
             let Some(change) = self.draw(random) else { continue };
             let weighed = self.weigh(change);
-            let cooled = 1.0 - self.evaluations as f64 / budget as f64;
+            let cooled = 1.0 - (self.evaluations - begin) as f64 / budget as f64;
             let tolerance = first_heat * cooled * cooled * unit(random);
             let breaches = breach * (weighed.breaches as f64 - self.breaches as f64);
             if weighed.cost - self.cost + breaches < tolerance {

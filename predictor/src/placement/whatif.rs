@@ -442,6 +442,3 @@ fn check(setup: &Setup) -> Result<(), SetupError> {
     }
     Ok(())
 }
-
-#[cfg(test)]
-mod tests;

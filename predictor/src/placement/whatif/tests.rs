@@ -1,1 +1,0 @@
-//! Both solvers against brute force and each other.
