@@ -85,7 +85,8 @@ pub fn parse_json<Shape: DeserializeOwned>(file: &Path, text: &str) -> Result<Sh
     serde_json::from_str(text).map_err(|error| {
         let message = error.to_string();
         let message = message.rsplit_once(" at line ").map_or(message.as_str(), |(message, _)| message);
-        explain(message, error.line()).in_file(file)
+        let mistake = explain(message, error.line()).in_file(file);
+        InputError { remedy: mistake.remedy.replace(" = ...", ": ..."), ..mistake }
     })
 }
 

@@ -84,6 +84,17 @@ fn search_is_within_a_percent_of_exact_on_200_problems() {
     assert!(solved >= 150, "only {solved} of the problems have an answer");
 }
 
+/// What 20,000 changes cost in time, and what 10 s find, is for the example to say: `examples/placement`.
+#[test]
+fn a_short_search_of_a_large_host_is_within_two_percent_of_a_long_one() {
+    for seed in 1..=3 {
+        let problem = WhatIf::new(problems::free(seed, 16, 8, 128)).expect("sound");
+        let cost = |budget| searched(&problem, budget).expect("an answer").after.cost;
+        let (short, long) = (cost(20_000), cost(300_000));
+        assert!(short <= long * 1.02, "seed {seed}: {short} and {long}");
+    }
+}
+
 #[test]
 fn the_same_generator_and_budget_give_the_same_answer() {
     let problem = WhatIf::new(problems::free(7, 8, 4, 32)).expect("sound");
