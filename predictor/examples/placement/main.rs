@@ -5,8 +5,6 @@
 
 mod problems;
 
-use std::time::Instant;
-
 use predictor::placement::whatif::WhatIf;
 use predictor::placement::{exact, search};
 use rand::SeedableRng;
@@ -14,12 +12,11 @@ use rand_chacha::ChaCha8Rng;
 
 #[expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "it measures how long the predictor takes")]
 fn timed<Made>(make: impl FnOnce() -> Made) -> (Made, f64) {
-    let start = Instant::now();
+    let start = std::time::Instant::now();
     (make(), start.elapsed().as_secs_f64())
 }
 
 fn main() {
-    #[expect(clippy::disallowed_methods, reason = "an argument of the example")]
     let seconds = std::env::args().nth(1).map_or(10.0, |text| text.parse().expect("a number of seconds"));
     beside_exact();
     for seed in 1..=3 {

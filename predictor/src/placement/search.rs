@@ -145,9 +145,9 @@ impl<'a> Search<'a> {
         let mut held = vec![0usize; domains];
         let mut homes = vec![usize::MAX; problem.setup().vcpus.len()];
         let present = |place: usize| problem.setup().vcpus[place].present.map(|domain| domain.0 as usize);
-        for place in 0..homes.len() {
+        for (place, chosen) in homes.iter_mut().enumerate() {
             if let Some(home) = present(place).filter(|home| problem.may(place, *home)) {
-                homes[place] = home;
+                *chosen = home;
                 held[home] += 1;
             }
         }
