@@ -79,6 +79,17 @@ pub fn parse_toml<Shape: DeserializeOwned>(file: &Path, text: &str) -> Result<Sh
     })
 }
 
+/// Parses `text`, which stands in `file`, as JSON into a raw shape. A mistake is placed at its line, and an unknown key
+/// is answered with the nearest known one, provided that the shape denies unknown fields.
+pub fn parse_json<Shape: DeserializeOwned>(file: &Path, text: &str) -> Result<Shape, InputError> {
+    serde_json::from_str(text).map_err(|error| {
+        let message = error.to_string();
+        let message = message.rsplit_once(" at line ").map_or(message.as_str(), |(message, _)| message);
+        let mistake = explain(message, error.line()).in_file(file);
+        InputError { remedy: mistake.remedy.replace(" = ...", ": ..."), ..mistake }
+    })
+}
+
 /// Turns the parser's words into a problem and a remedy.
 fn explain(message: &str, line: usize) -> InputError {
     let message = message.lines().next().unwrap_or_default();

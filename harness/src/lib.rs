@@ -17,6 +17,8 @@ pub mod sysfs;
 
 pub mod profiles;
 
+pub mod whatif;
+
 pub mod qemu;
 
 pub mod image;

@@ -150,7 +150,10 @@ impl Contention {
         members.clone().map(cost).sum()
     }
 
-    fn slowdown_beside(&self, own: &Demand, references_per_cycle: f64, bytes_per_cycle: f64) -> Slowdown {
+    /// How much a vCPU is slowed by neighbours that ask for so much together.
+    #[must_use]
+    #[inline]
+    pub fn slowdown_beside(&self, own: &Demand, references_per_cycle: f64, bytes_per_cycle: f64) -> Slowdown {
         let all = own.references_per_cycle + references_per_cycle;
         let lost_hits = if all > 0.0 { references_per_cycle / all } else { 0.0 };
         let overload = self.memory_bytes_per_cycle.map_or(0.0, |capacity| {

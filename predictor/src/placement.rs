@@ -1,7 +1,8 @@
 //! Which vCPU runs in which LLC domain, and which assignment is best.
 //!
 //! Owns placements and the greedy search for a better one. Whether a better one is worth the disturbance over time
-//! (cool-down, rationale) is [`crate::policy`]'s business.
+//! (cool-down, rationale) is [`crate::policy`]'s business. Whole problems with constraints, as a person asks them, are
+//! [`whatif`]'s, and are answered by [`exact`] or [`search`].
 //!
 //! # Problem
 //!
@@ -19,6 +20,12 @@
 //!
 //! Never worse than staying put by its own cost. Each vCPU is placed exactly once. No domain ends with more vCPUs than
 //! the larger of its CPUs and what it already held. Two domains of two CPUs are solved exactly.
+
+pub mod whatif;
+
+pub mod exact;
+
+pub mod search;
 
 use std::collections::{BTreeMap, BTreeSet};
 

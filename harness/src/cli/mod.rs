@@ -10,6 +10,7 @@ pub mod experiment;
 pub mod image;
 pub mod import;
 pub mod machine;
+pub mod place;
 pub mod qemu;
 pub mod record;
 pub mod score;
@@ -62,6 +63,8 @@ enum Command {
     Score(score::Args),
     /// Say how much programs would slow each other down, from their profiles.
     Contention(contention::Args),
+    /// Say where vCPUs would run best, and why.
+    Place(place::Args),
     /// Run an experiment and write its report.
     Experiment(experiment::Args),
     /// Measure the test bed itself: programs alone and together, and what the results depend on.
@@ -87,6 +90,7 @@ pub fn main() -> ExitCode {
             Command::Train(args) => train::run(args, interrupt),
             Command::Score(args) => score::run(args, interrupt),
             Command::Contention(args) => contention::run(args, interrupt),
+            Command::Place(args) => place::run(args, interrupt),
             Command::Experiment(args) => experiment::run(args, interrupt),
             Command::Survey(args) => survey::run(args, interrupt),
         }
