@@ -50,14 +50,14 @@
 //! use predictor::numeric::{NumericForecaster, NumericSettings};
 //!
 //! let mut forecaster = NumericForecaster::new(1, &NumericSettings::default());
-//! for quantum in 0..40 {
+//! for quantum in 0..200 {
 //!     let cpi = if quantum % 10 < 7 { 0.5 } else { 2.0 };
 //!     forecaster.observe(&[Some(cpi)]);
 //! }
-//! // Quantum 39 was the last of the three slow ones; 43 is a fast one again, 47 slow.
+//! // Quantum 199 was the last of the three slow ones; 203 is a fast one again.
 //! let next = |horizon| forecaster.forecast(0, horizon).map(|forecast| forecast.median());
-//! assert!((next(1).unwrap() - 0.5).abs() < 0.01);
-//! assert!((next(4).unwrap() - 0.5).abs() < 0.01);
+//! assert!((next(1).unwrap() - 0.5).abs() < 0.05);
+//! assert!((next(4).unwrap() - 0.5).abs() < 0.05);
 //! assert_eq!(next(5), None, "no forecast is made for a horizon that was not asked for");
 //! ```
 //!
