@@ -3,6 +3,8 @@
 //! Owns forecasts and the forecasters that make them, one per vCPU: which kinds there are and how each is started is in
 //! [`kind`]. What a forecast phase will cost is [`crate::contention`]'s business; scoring forecasts is the harness's.
 
+mod history;
+
 mod one_step;
 
 mod recent;

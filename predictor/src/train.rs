@@ -30,7 +30,7 @@ use crate::forecast::markov::TransitionCounts;
 use crate::forecast::run_length::RunLengths;
 use crate::model::{Machine, Model, ModelError, ModelParts, Provenance};
 use crate::numeric::NumericSettings;
-use crate::phases::{PhaseId, PhaseModel};
+use crate::phases::{Backend, PhaseId, PhaseModel};
 
 pub use self::scores::scores;
 
@@ -108,7 +108,7 @@ pub fn train(series: &[Series], machine: &Machine, settings: &TrainSettings) -> 
         return Err(TrainError::TooFewSamples { found: vectors.len(), needed: settings.least_samples.max(1) });
     }
     let rng = ChaCha8Rng::seed_from_u64(settings.seed);
-    let phases = PhaseModel::fit(features, &vectors, settings.phases.clone(), settings.restarts, &rng);
+    let phases = PhaseModel::fit(Backend::Own, features, &vectors, settings.phases.clone(), settings.restarts, &rng);
     let labelled: Vec<Vec<(PhaseId, &Sample)>> = paths
         .iter()
         .map(|path| path.iter().map(|(sample, vector)| (phases.classify(vector).phase, *sample)).collect())

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use predictor::topology::TopologyError;
+
 use super::{Check, State};
 use crate::sysfs::{self, LastLevelCache};
 
@@ -16,22 +18,24 @@ pub fn check(sys: &Path) -> Check {
         Err(error) => return Check::new(NAME, State::Missing, error.to_string(), meaning),
         Ok(found) => found,
     };
-    if found.llc_domains.is_empty() {
-        return Check::new(NAME, State::Missing, "no CPU tells of a cache; the hypervisor hides it", meaning);
-    }
-    if let Err(error) = found.topology() {
-        return Check::new(NAME, State::Missing, format!("the kernel contradicts itself: {error}"), meaning);
+    match found.topology() {
+        Err(TopologyError::NoDomain) => {
+            return Check::new(NAME, State::Missing, "no CPU tells of a cache; the hypervisor hides it", meaning);
+        }
+        Err(error) => {
+            return Check::new(NAME, State::Missing, format!("the kernel contradicts itself: {error}"), meaning);
+        }
+        Ok(_) => {}
     }
     let domains: Vec<String> = (0..).zip(&found.llc_domains).map(describe).collect();
-    match &domains[..] {
-        [only] => {
+    match domains.len() {
+        1 => {
             let meaning =
                 "with a single LLC domain there is nowhere to move a vCPU to; the emulated host brings its own";
-            Check::new(NAME, State::Limited, only, meaning)
+            Check::new(NAME, State::Limited, domains.concat(), meaning)
         }
-        [..] if domains.len() <= 8 => Check::new(NAME, State::Ok, domains.join("; "), meaning),
-        [first, ..] => Check::new(NAME, State::Ok, format!("{} of them, the first {first}", domains.len()), meaning),
-        [] => unreachable!("handled above"),
+        2..=8 => Check::new(NAME, State::Ok, domains.join("; "), meaning),
+        count => Check::new(NAME, State::Ok, format!("{count} of them, the first {}", domains[0]), meaning),
     }
 }
 

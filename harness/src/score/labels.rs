@@ -11,7 +11,7 @@ use predictor::counters::Event;
 use predictor::features::{FeatureSet, FeatureVector, Observed};
 use predictor::model::Model;
 use predictor::phases::bins::{Bins, IPC_MOST};
-use predictor::phases::{NamePhase, PhaseId, PhaseModel};
+use predictor::phases::{Backend, NamePhase, PhaseId, PhaseModel};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
@@ -169,7 +169,7 @@ fn by_clusters(series: &[Series], clusters: usize, seed: u64) -> Result<Labels, 
         let learned: Vec<FeatureVector> =
             others.flat_map(|series| vectors(series, if several { usize::MAX } else { prefix(series) })).collect();
         let rng = ChaCha8Rng::seed_from_u64(seed);
-        PhaseModel::fit(features.clone(), &learned, clusters..=clusters, RESTARTS, &rng)
+        PhaseModel::fit(Backend::Own, features.clone(), &learned, clusters..=clusters, RESTARTS, &rng)
     };
     let mut models: std::collections::BTreeMap<&str, PhaseModel> = std::collections::BTreeMap::new();
     let mut labels = Vec::new();

@@ -87,17 +87,14 @@ pub fn slowdowns(programs: &[Assigned], memory_bandwidth: f64) -> Result<Vec<Slo
     }
     let asked: Vec<f64> = programs.iter().map(|program| program.bandwidth / memory_bandwidth).collect();
     let left = share_left(&asked);
+    // Nobody waits for a neighbour that asks for nothing; the equation says so but for rounding.
+    let is_shared = asked.iter().filter(|asked| **asked > 0.0).count() > 1;
     let slowed = |(program, asked): (&Assigned, &f64)| {
         let cache_only = program.best_ipc / program.ipc;
-        let is_alone = asked_by_others(programs, program) == 0.0;
-        let longer = if is_alone || *asked == 0.0 { 1.0 } else { asked / share(*asked, left) };
+        let longer = if is_shared && *asked > 0.0 { asked / share(*asked, left) } else { 1.0 };
         Slowed { cache_only, total: cache_only * stretched(program, longer) }
     };
     Ok(programs.iter().zip(&asked).map(slowed).collect())
-}
-
-fn asked_by_others(programs: &[Assigned], program: &Assigned) -> f64 {
-    programs.iter().filter(|other| !std::ptr::eq(*other, program)).map(|other| other.bandwidth).sum()
 }
 
 /// How much longer a program takes whose requests take `longer` times as long.

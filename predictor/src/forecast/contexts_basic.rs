@@ -16,8 +16,7 @@
 //! 1995, and Cleary and Witten, 1984; weights in the manner of Herbster and Warmuth, 1998. It has no form for several
 //! quanta: it iterates its most likely phase.
 
-use std::collections::VecDeque;
-
+use super::history::History;
 use super::one_step::{OneStep, iterate};
 use super::recent::Recent;
 use super::{Forecast, Forecaster, Observation};
@@ -40,9 +39,6 @@ const CONTEXTS: usize = 8192;
 
 const EXPERTS: usize = LENGTHS.len() + 1;
 
-/// The last phases, the oldest first.
-type History = VecDeque<PhaseId>;
-
 /// The mixture.
 #[derive(Debug, Clone)]
 pub struct ContextsBasic {
@@ -62,17 +58,13 @@ struct Mixture {
     together: Vec<f64>,
 }
 
-fn context(history: &History, length: usize) -> Option<Vec<PhaseId>> {
-    Some(history.range(history.len().checked_sub(length)?..).copied().collect())
-}
-
 impl ContextsBasic {
     /// For a model of `phases` phases.
     #[must_use]
     pub fn new(phases: usize) -> Self {
         Self {
             phases,
-            history: History::new(),
+            history: History::default(),
             tables: LENGTHS.iter().map(|_| Recent::new(CONTEXTS)).collect(),
             weights: [0.0; EXPERTS],
             coming: None,
@@ -80,14 +72,13 @@ impl ContextsBasic {
     }
 
     fn mixture(&self, history: &History) -> Option<Mixture> {
-        let last = history.back()?.index();
+        let last = history.last()?.index();
         let even = PSEUDO / self.phases as f64;
         let estimate = |counts: &Vec<f64>| {
             let total: f64 = counts.iter().sum::<f64>() + PSEUDO;
             counts.iter().map(|count| (count + even) / total).collect::<Vec<f64>>()
         };
-        let of_length =
-            |(table, length): (&Recent<_, _>, &usize)| table.peek(&context(history, *length)?).map(estimate);
+        let of_length = |(table, length): (&Recent<_, _>, &usize)| table.peek(&history.latest(*length)?).map(estimate);
         let mut experts: Vec<Option<Vec<f64>>> = self.tables.iter().zip(&LENGTHS).map(of_length).collect();
         let others = (1.0 - STAYS) / self.phases.saturating_sub(1).max(1) as f64;
         experts.push(Some((0..self.phases).map(|phase| if phase == last { STAYS } else { others }).collect()));
@@ -114,10 +105,7 @@ impl OneStep for ContextsBasic {
     }
 
     fn advance(&self, history: &History, phase: PhaseId) -> History {
-        let longest = LENGTHS[LENGTHS.len() - 1];
-        let mut history: History = history.iter().skip((history.len() + 1).saturating_sub(longest)).copied().collect();
-        history.push_back(phase);
-        history
+        history.followed_by(phase, LENGTHS[LENGTHS.len() - 1])
     }
 }
 
@@ -130,7 +118,7 @@ impl Forecaster for ContextsBasic {
                 *weight = KEEP * *weight + share.max(1e-12).ln();
             }
             for (table, length) in self.tables.iter_mut().zip(LENGTHS) {
-                if let Some(context) = context(&self.history, length) {
+                if let Some(context) = self.history.latest(length) {
                     let counts = table.touch(&context, || vec![0.0; self.phases]);
                     counts.iter_mut().for_each(|count| *count *= KEEP);
                     counts[came] += 1.0;
@@ -142,7 +130,7 @@ impl Forecaster for ContextsBasic {
     }
 
     fn forecast(&self, quanta: u32) -> Option<Forecast> {
-        let last = *self.history.back()?;
+        let last = self.history.last()?;
         match (quanta, &self.coming) {
             (1, Some(mixture)) => Forecast::from_weights(mixture.together.clone()).ok(),
             _ => Some(iterate(self, &self.history, last, self.phases, quanta)),

@@ -23,8 +23,7 @@
 //! Exact on any sequence that repeats, once it has repeated, whose every `depth` phases say the next. Named phases are
 //! those of the published algorithm: a plain second implementation in the tests agrees on every quantum.
 
-use std::collections::VecDeque;
-
+use super::history::History;
 use super::one_step::{OneStep, Trust, iterate};
 use super::recent::Recent;
 use super::{Forecast, Forecaster, Observation};
@@ -32,9 +31,6 @@ use crate::phases::PhaseId;
 
 /// The published depth of the history.
 pub const DEPTH: usize = 8;
-
-/// The last phases, the oldest first.
-type History = VecDeque<PhaseId>;
 
 /// The table and the register.
 #[derive(Debug, Clone)]
@@ -55,7 +51,7 @@ impl Gpht {
         Self {
             phases,
             depth: depth.max(1),
-            history: History::new(),
+            history: History::default(),
             table: Recent::new(entries),
             from_table: Trust::default(),
             from_last: Trust::default(),
@@ -68,51 +64,42 @@ impl Gpht {
     }
 }
 
-fn shifted(history: &History, phase: PhaseId, depth: usize) -> History {
-    let mut history = history.clone();
-    if history.len() == depth {
-        history.pop_front();
-    }
-    history.push_back(phase);
-    history
-}
-
 impl OneStep for Gpht {
     type State = History;
 
     fn next(&self, history: &History) -> Forecast {
-        match (self.looked_up(history), history.back()) {
+        match (self.looked_up(history), history.last()) {
             (Some(phase), _) => self.from_table.forecast(phase, self.phases),
-            (None, Some(last)) => self.from_last.forecast(*last, self.phases),
+            (None, Some(last)) => self.from_last.forecast(last, self.phases),
             (None, None) => Forecast::certain(PhaseId(0), self.phases),
         }
     }
 
     fn advance(&self, history: &History, phase: PhaseId) -> History {
-        shifted(history, phase, self.depth)
+        history.followed_by(phase, self.depth)
     }
 }
 
 impl Forecaster for Gpht {
     fn observe(&mut self, seen: &Observation<'_>) {
         let phase = seen.phase;
-        match (self.looked_up(&self.history), self.history.back()) {
+        match (self.looked_up(&self.history), self.history.last()) {
             (Some(named), _) => self.from_table.learn(named == phase),
-            (None, Some(last)) => self.from_last.learn(*last == phase),
+            (None, Some(last)) => self.from_last.learn(last == phase),
             (None, None) => {}
         }
         if self.history.len() == self.depth {
             // Just looked up, so still there: the table drops the entry used longest ago.
             *self.table.touch(&self.history, || None) = Some(phase);
         }
-        self.history = shifted(&self.history, phase, self.depth);
+        self.history = self.history.followed_by(phase, self.depth);
         if self.history.len() == self.depth {
             self.table.touch(&self.history, || None);
         }
     }
 
     fn forecast(&self, quanta: u32) -> Option<Forecast> {
-        let last = *self.history.back()?;
+        let last = self.history.last()?;
         Some(iterate(self, &self.history, last, self.phases, quanta))
     }
 

@@ -13,8 +13,7 @@
 //! holds [`CONTEXTS`] contexts and drops the one used longest ago. Several quanta ahead it iterates its most likely
 //! phase.
 
-use std::collections::VecDeque;
-
+use super::history::History;
 use super::markov::{Markov, TransitionCounts};
 use super::one_step::{OneStep, iterate};
 use super::recent::Recent;
@@ -23,9 +22,6 @@ use crate::phases::PhaseId;
 
 /// Contexts kept of each order.
 pub const CONTEXTS: usize = 4096;
-
-/// The last phases, the oldest first.
-type History = VecDeque<PhaseId>;
 
 /// Transition counts of every order up to the highest.
 #[derive(Debug, Clone)]
@@ -37,16 +33,12 @@ pub struct MarkovOrder {
     history: History,
 }
 
-fn context(history: &History, order: usize) -> Option<Vec<PhaseId>> {
-    Some(history.range(history.len().checked_sub(order)?..).copied().collect())
-}
-
 impl MarkovOrder {
     /// For a model of `phases` phases; its chain of the first order starts from what training saw.
     #[must_use]
     pub fn new(phases: usize, order: usize, trained: &TransitionCounts) -> Self {
         let tables = (2..=order).map(|_| Recent::new(CONTEXTS)).collect();
-        Self { phases, first: Markov::new(trained), tables, history: History::new() }
+        Self { phases, first: Markov::new(trained), tables, history: History::default() }
     }
 
     fn order(&self) -> usize {
@@ -58,9 +50,9 @@ impl OneStep for MarkovOrder {
     type State = History;
 
     fn next(&self, history: &History) -> Forecast {
-        let mut shares = history.back().map_or_else(|| vec![1.0; self.phases], |last| self.first.row(*last));
+        let mut shares = history.last().map_or_else(|| vec![1.0; self.phases], |last| self.first.row(last));
         for (order, table) in (2..).zip(&self.tables) {
-            let Some(counts) = context(history, order).and_then(|context| table.peek(&context)) else { continue };
+            let Some(counts) = history.latest(order).and_then(|context| table.peek(&context)) else { continue };
             let total = counts.iter().sum::<f64>() + 1.0;
             shares.iter_mut().zip(counts).for_each(|(share, count)| *share = (*share + count) / total);
         }
@@ -68,17 +60,14 @@ impl OneStep for MarkovOrder {
     }
 
     fn advance(&self, history: &History, phase: PhaseId) -> History {
-        let over = (history.len() + 1).saturating_sub(self.order());
-        let mut history: History = history.iter().skip(over).copied().collect();
-        history.push_back(phase);
-        history
+        history.followed_by(phase, self.order())
     }
 }
 
 impl Forecaster for MarkovOrder {
     fn observe(&mut self, seen: &Observation<'_>) {
         for (order, table) in (2..).zip(&mut self.tables) {
-            if let Some(context) = context(&self.history, order) {
+            if let Some(context) = self.history.latest(order) {
                 table.touch(&context, || vec![0.0; self.phases])[seen.phase.index()] += 1.0;
             }
         }
@@ -87,7 +76,7 @@ impl Forecaster for MarkovOrder {
     }
 
     fn forecast(&self, quanta: u32) -> Option<Forecast> {
-        let last = *self.history.back()?;
+        let last = self.history.last()?;
         Some(iterate(self, &self.history, last, self.phases, quanta))
     }
 

@@ -95,20 +95,9 @@ pub struct PhaseModel {
 impl PhaseModel {
     /// Learns phases from `vectors`, of which there must be at least one. Tries every number of phases in `counts` that
     /// there are distinct vectors for, from `restarts` starts each.
+    /// `backend` proposes the centroids.
     #[must_use]
     pub fn fit(
-        features: FeatureSet,
-        vectors: &[FeatureVector],
-        counts: RangeInclusive<usize>,
-        restarts: usize,
-        rng: &ChaCha8Rng,
-    ) -> Self {
-        Self::fit_by(Backend::Own, features, vectors, counts, restarts, rng)
-    }
-
-    /// The same, with the centroids proposed by `backend`.
-    #[must_use]
-    pub fn fit_by(
         backend: Backend,
         features: FeatureSet,
         vectors: &[FeatureVector],

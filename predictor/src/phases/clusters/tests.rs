@@ -20,7 +20,7 @@ fn around(centres: &[[f64; 5]], count: usize, noise: f64, seed: u64) -> Vec<Feat
 }
 
 fn fit(vectors: &[FeatureVector], seed: u64) -> PhaseModel {
-    PhaseModel::fit(features(), vectors, 1..=10, 8, &ChaCha8Rng::seed_from_u64(seed))
+    PhaseModel::fit(Backend::Own, features(), vectors, 1..=10, 8, &ChaCha8Rng::seed_from_u64(seed))
 }
 
 const MEMORY: [f64; 5] = [40.0, 60.0, 300.0, 50.0, 2.0];
@@ -58,7 +58,7 @@ fn work_unlike_any_in_training_is_novel() {
 fn both_backends_find_the_same_phases_where_these_are_plain() {
     let vectors = around(&[MEMORY, COMPUTE, STENCIL], 60, 0.1, 1);
     let by =
-        |backend| PhaseModel::fit_by(backend, features(), &vectors, 1..=10, 8, &ChaCha8Rng::seed_from_u64(7)).centroids;
+        |backend| PhaseModel::fit(backend, features(), &vectors, 1..=10, 8, &ChaCha8Rng::seed_from_u64(7)).centroids;
     let (own, linfa) = (by(Backend::Own), by(Backend::Linfa));
     assert_eq!(own.len(), linfa.len());
     for (own, linfa) in own.iter().flatten().zip(linfa.iter().flatten()) {
