@@ -51,6 +51,8 @@ pub mod report;
 
 pub mod curves;
 
+pub mod oracle;
+
 pub mod experiment;
 
 pub mod survey;

@@ -69,15 +69,16 @@ struct Place {
 }
 
 /// An LLC domain's state.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct DomainState {
     /// The tags of its LLC.
     tags: Vec<u64>,
     latency_cycles: f64,
 }
 
-/// A machine and the streams that play on it: slot i plays the i-th.
-#[derive(Debug)]
+/// A machine and the streams that play on it: slot i plays the i-th. A clone goes on by itself from the same
+/// moment.
+#[derive(Debug, Clone)]
 pub struct ReplayedMachine {
     machine: Machine,
     channel: Channel,

@@ -15,7 +15,7 @@ use crate::input::InputError;
 use crate::interrupt::Interrupt;
 use crate::machines;
 use crate::mix;
-use crate::survey::{self, Collected, Outcome, SUMMARY, SurveyError, pairs, replay, sensitivity, solo};
+use crate::survey::{self, Collected, Outcome, SUMMARY, SurveyError, mixes, pairs, replay, sensitivity, solo};
 use crate::testbed::BedKind;
 
 /// Arguments of `phasecast survey`.
@@ -29,6 +29,8 @@ use crate::testbed::BedKind;
       six pairs on variants of the machine: what the results depend on
   phasecast survey replay
       five mixes on the replayed host against the emulated one: how far apart they are
+  phasecast survey mixes
+      every policy on thirty random mixes, beside the best that could have been done
   phasecast survey report results/2026-01-31-emulated-survey-solo
 
 A survey that was stopped, or of which some runs failed, goes on with what is missing when the same command is given again.")]
@@ -47,6 +49,8 @@ enum Survey {
     Sensitivity(SensitivityArgs),
     /// Run mixes on the emulated host and replay them: how far apart the two are, and what a replay costs.
     Replay(ReplayArgs),
+    /// Compare all policies on random mixes, beside the best static placement and the best run there is.
+    Mixes(MixesArgs),
     /// Make everything in a survey's folder again from its findings.
     Report(ReportArgs),
 }
@@ -178,6 +182,34 @@ struct ReplayArgs {
 }
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  phasecast survey mixes --announce
+      print the mixes, to publish them before they are run
+  phasecast survey mixes
+      thirty mixes under every policy: about an hour on two cores, and the streams of all programs the first time
+  phasecast survey mixes --mixes 2 --tuning 1 --quanta 60 --out /tmp/results
+      two of them, in a few minutes")]
+struct MixesArgs {
+    /// How many mixes of four guests to compare policies on, drawn by the seed
+    #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u16).range(1..))]
+    mixes: u16,
+    /// How many other mixes to choose each policy's hysteresis on
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..))]
+    tuning: u16,
+    /// A program to draw from; may be given several times [default: all that end]
+    #[arg(long = "program", value_name = "NAME")]
+    programs: Vec<String>,
+    /// Length of each run in quanta
+    #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u64).range(10..))]
+    quanta: u64,
+    /// Print which programs each mix has, as CSV, and run nothing but the programs alone, whose pressures decide
+    #[arg(long)]
+    announce: bool,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, clap::Args)]
 #[command(after_help = "Example:
   phasecast survey report results/2026-01-31-emulated-survey-solo")]
 struct ReportArgs {
@@ -192,6 +224,7 @@ pub fn run(args: &Args, interrupt: &Interrupt) -> anyhow::Result<()> {
         Survey::Pairs(args) => run_pairs(args, interrupt),
         Survey::Sensitivity(args) => run_sensitivity(args, interrupt),
         Survey::Replay(args) => run_replay(args, interrupt),
+        Survey::Mixes(args) => run_mixes(args, interrupt),
         Survey::Report(args) => {
             let files = survey::report_again(&args.folder).map_err(plainly)?;
             print(&format!("made again in {}: {}", args.folder.display(), files.join(", ")))
@@ -257,6 +290,23 @@ fn run_replay(args: &ReplayArgs, interrupt: &Interrupt) -> anyhow::Result<()> {
     args.common.take(interrupt, |around| replay::run(&request, around))
 }
 
+fn run_mixes(args: &MixesArgs, interrupt: &Interrupt) -> anyhow::Result<()> {
+    let request = mixes::Request {
+        machine: args.common.machine()?,
+        quantum_cycles: args.common.quantum_cycles,
+        quanta: args.quanta,
+        seed: args.common.seed,
+        mixes: args.mixes.into(),
+        tuning: args.tuning.into(),
+        programs: args.programs.clone(),
+    };
+    if args.announce {
+        let list = args.common.surrounded(interrupt, |around| mixes::announce(&request, around))?;
+        return print(list.trim_end());
+    }
+    args.common.take(interrupt, |around| mixes::run(&request, around))
+}
+
 impl Common {
     /// The machine, with a control period that it can have.
     fn machine(&self) -> Result<Machine, InputError> {
@@ -271,6 +321,20 @@ impl Common {
         interrupt: &Interrupt,
         survey: impl FnOnce(&Surroundings<'_>) -> Result<Outcome<Body>, SurveyError>,
     ) -> anyhow::Result<()> {
+        let Outcome { folder, found } = self.surrounded(interrupt, survey)?;
+        if self.json {
+            let answer = serde_json::json!({ "folder": folder, "found": found.for_programs() });
+            return print(&format!("{answer:#}"));
+        }
+        print(&format!("{}\n\nreport: {}", found.for_people(), folder.join(SUMMARY).display()))
+    }
+
+    /// Does `what` with everything around a survey.
+    fn surrounded<Answer>(
+        &self,
+        interrupt: &Interrupt,
+        what: impl FnOnce(&Surroundings<'_>) -> Result<Answer, SurveyError>,
+    ) -> anyhow::Result<Answer> {
         let command: Vec<String> = std::env::args().collect();
         let progress = Progress::on_standard_error();
         let cache = self.cache.named();
@@ -278,12 +342,7 @@ impl Common {
         let qemu = qemu.as_ref();
         let around =
             Surroundings { results: &self.out, cache, qemu, command: &command, interrupt, progress: &progress };
-        let Outcome { folder, found } = survey(&around).map_err(plainly)?;
-        if self.json {
-            let answer = serde_json::json!({ "folder": folder, "found": found.for_programs() });
-            return print(&format!("{answer:#}"));
-        }
-        print(&format!("{}\n\nreport: {}", found.for_people(), folder.join(SUMMARY).display()))
+        what(&around).map_err(plainly)
     }
 }
 

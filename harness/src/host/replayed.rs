@@ -48,8 +48,8 @@ pub struct ReplayedGuest {
     pub cpu: Cpu,
 }
 
-/// A machine on which streams play.
-#[derive(Debug)]
+/// A machine on which streams play. A clone goes on by itself from the same moment.
+#[derive(Debug, Clone)]
 pub struct ReplayedHost {
     machine: Machine,
     seating: Seating,
@@ -60,7 +60,7 @@ pub struct ReplayedHost {
     failed: bool,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Playing {
     guest: ReplayedGuest,
     sums: Sums,

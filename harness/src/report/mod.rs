@@ -4,6 +4,7 @@
 //! Running the experiment and writing files is [`crate::experiment`]'s business.
 
 pub mod collected;
+pub mod estimate;
 pub mod figures;
 pub mod metrics;
 pub mod summary;

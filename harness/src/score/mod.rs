@@ -1,11 +1,10 @@
 //! Scores of forecasters on recorded series.
 //!
 //! Owns what is scored ([`series`], [`labels`]), the forecasts themselves ([`evaluate`]), what they are worth ([`measures`]),
-//! means with intervals ([`estimate`]), and how it is told ([`answer`], [`summary`], [`figures`]). Forecasters are the
+//! means with intervals ([`crate::report::estimate`]), and how it is told ([`answer`], [`summary`], [`figures`]). Forecasters are the
 //! predictor's. `docs/scores.md` defines every score and says which intervals count.
 
 pub mod answer;
-pub mod estimate;
 pub mod evaluate;
 pub mod figures;
 pub mod labels;
@@ -21,8 +20,8 @@ use predictor::phases::PhaseId;
 
 use crate::input::InputError;
 use crate::interrupt::{Interrupt, Interrupted};
+use crate::report::estimate::{self, Estimate, within_series};
 use crate::workers::side_by_side;
-use estimate::{Estimate, within_series};
 use evaluate::{Evaluated, evaluate};
 use labels::PhaseDefinition;
 use measures::{CONFIDENCE_BINS, ConfidenceBin, Outcome, Scores, accuracies_at, cpi_variation, reliability};

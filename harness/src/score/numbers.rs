@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use predictor::numeric::{NumericForecast, NumericForecaster, NumericSettings, RawSettings};
 use serde::Serialize;
 
-use super::estimate::{Estimate, over_series};
 use super::series::{Interval, Series};
+use crate::report::estimate::{Estimate, over_series};
 
 /// What is forecast, in the order in which forecasters are shown it.
 pub const RATES: [&str; 2] = ["cycles_per_instruction", "llc_misses_per_kilo_instruction"];

@@ -9,11 +9,13 @@
 
 pub mod corun;
 pub mod folder;
+pub mod mixes;
 pub mod pairs;
 pub mod play;
 pub mod replay;
 pub mod sensitivity;
 pub mod solo;
+mod urn;
 
 use std::path::{Path, PathBuf};
 
@@ -24,6 +26,7 @@ use serde::{Deserialize, Serialize};
 use crate::control::ControlError;
 use crate::input::InputError;
 use crate::interrupt::Interrupted;
+use crate::oracle::OracleError;
 use crate::report::ReportError;
 use crate::report::figures::canvas::DrawError;
 use crate::results::FileError;
@@ -113,6 +116,7 @@ pub fn render(folder: &Path) -> Result<Vec<TextFile>, SurveyError> {
         return Err(unreadable(format!("it has version {}, and this release reads {VERSION}", head.version)).into());
     }
     match head.survey.as_str() {
+        mixes::Mixes::SURVEY => rendered::<mixes::Mixes>(&text, &unreadable),
         pairs::Pairs::SURVEY => rendered::<pairs::Pairs>(&text, &unreadable),
         replay::Replay::SURVEY => rendered::<replay::Replay>(&text, &unreadable),
         sensitivity::Sensitivity::SURVEY => rendered::<sensitivity::Sensitivity>(&text, &unreadable),
@@ -197,6 +201,17 @@ pub enum SurveyError {
         /// Why not.
         source: TrainError,
     },
+    /// Nothing could be learned from runs alone.
+    #[error("failed to train a model for {what}")]
+    Model {
+        /// Which mix.
+        what: String,
+        /// Why not.
+        source: TrainError,
+    },
+    /// The best run could not be found.
+    #[error("failed to find the best run of a mix")]
+    Best(#[from] OracleError),
     /// A guest retired nothing, so that there is no work to compare.
     #[error("failed to compare {what} with its guests alone: one of them retired no instruction; give more quanta")]
     NoWork {

@@ -185,15 +185,7 @@ impl TestBed {
                 Ok(Box::new(host.map_err(|error| in_file(error, &mix.file))?))
             }
             Prepared::Replayed { .. } => {
-                let recorded = self.record(&[mix], quanta, consoles, interrupt, progress)?;
-                let play = |(plan, recording): (GuestPlan, Recording)| ReplayedGuest {
-                    name: plan.name,
-                    stream: recording.stream,
-                    completions: recording.completions,
-                    cpu: plan.cpu,
-                };
-                let guests = plans(mix).into_iter().zip(recorded).map(play).collect();
-                Ok(Box::new(ReplayedHost::new(machine, guests, seed)?))
+                Ok(Box::new(replayed(mix, self.record(&[mix], quanta, consoles, interrupt, progress)?)?))
             }
             Prepared::Simulated => Ok(Box::new(SimulatedHost::new(casting::script(mix), seed)?)),
         }
@@ -220,6 +212,18 @@ impl TestBed {
         let recorder = Recorder { streams, lengths, qemu, image, cache, consoles, interrupt, progress };
         Ok(recorder.ensure_all(&wanted)?)
     }
+}
+
+/// Plays these recordings, one for each guest.
+pub fn replayed(mix: &Mix, recordings: Vec<Recording>) -> Result<ReplayedHost, BedError> {
+    let play = |(plan, recording): (GuestPlan, Recording)| ReplayedGuest {
+        name: plan.name,
+        stream: recording.stream,
+        completions: recording.completions,
+        cpu: plan.cpu,
+    };
+    let guests = plans(mix).into_iter().zip(recordings).map(play).collect();
+    Ok(ReplayedHost::new(&mix.machine, guests, mix.seed)?)
 }
 
 fn in_file(error: LaunchError, file: &Path) -> BedError {

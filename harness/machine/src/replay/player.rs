@@ -34,7 +34,7 @@ enum Leaving {
 }
 
 /// A vCPU that plays its stream.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Player {
     stream: Arc<Stream>,
     cursor: Cursor,

@@ -15,6 +15,7 @@ use super::Request;
 use crate::input::InputError;
 use crate::mix::Mix;
 use crate::survey::play::{Work, mix_of};
+use crate::survey::urn::Urn;
 
 /// Guests of each mix.
 pub(super) const GUESTS: usize = 4;
@@ -30,8 +31,11 @@ pub(super) fn draw(catalogue: &Catalogue, request: &Request) -> Result<Vec<Mix>,
         return Err(InputError::new(problem, "choose one that has").at("--machine"));
     }
     let mut rng = ChaCha8Rng::seed_from_u64(request.seed);
-    let mut urns = [Some(Family::Kernel), Some(Family::Phased), Some(Family::Real), None]
-        .map(|family| Urn::new(catalogue.programs(), family));
+    let awake = |family: Option<Family>| {
+        let fits = move |program: &&Program| family.is_none_or(|family| program.family == family);
+        Urn::new(catalogue.programs().iter().filter(fits).filter(|program| program.name != SLEEPER))
+    };
+    let mut urns = [Some(Family::Kernel), Some(Family::Phased), Some(Family::Real), None].map(awake);
     (1..=request.mixes)
         .map(|number| {
             let mut drawn: Vec<&Program> = Vec::new();
@@ -51,32 +55,6 @@ pub(super) fn draw(catalogue: &Catalogue, request: &Request) -> Result<Vec<Mix>,
             Ok(mix)
         })
         .collect()
-}
-
-/// Programs to draw from; full again when it is empty.
-struct Urn<'a> {
-    all: Vec<&'a Program>,
-    left: Vec<&'a Program>,
-}
-
-impl<'a> Urn<'a> {
-    fn new(programs: &'a [Program], family: Option<Family>) -> Self {
-        let fits = |program: &&Program| family.is_none_or(|family| program.family == family) && program.name != SLEEPER;
-        Self { all: programs.iter().filter(fits).collect(), left: Vec::new() }
-    }
-
-    /// One that is not among `taken`; `None` if there is no other.
-    fn draw(&mut self, taken: &[&Program], rng: &mut ChaCha8Rng) -> Option<&'a Program> {
-        for _ in 0..2 {
-            let fits = |program: &&Program| taken.iter().all(|other| other.name != program.name);
-            if let Some(place) = self.left.iter().rposition(fits) {
-                return Some(self.left.remove(place));
-            }
-            self.left.clone_from(&self.all);
-            self.left.shuffle(rng);
-        }
-        None
-    }
 }
 
 #[cfg(test)]

@@ -3,6 +3,9 @@
 //! The unit of a mean is the series: intervals of one series are not independent of each other, series are. So a mean's
 //! interval comes from drawing series with replacement. Within one series, what is drawn are blocks of neighbouring intervals
 //! (Künsch 1989), as long as the square root of the series, so that phases stay whole.
+//!
+//! Whether paired differences are more than luck is asked by exchanging the pair's sides at random ([`paired_permutation`]),
+//! which supposes no distribution.
 
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
@@ -78,6 +81,39 @@ pub fn within_series(hits: &[bool], seed: u64) -> Option<(f64, f64)> {
     Some(ends((0..DRAWS).map(draw).collect()))
 }
 
+/// How probable a mean at least as far from 0 as that of `differences` would be if in each pair either side could as well
+/// have been the other: two-sided, with all exchanges where there are few pairs, else of so many drawn by `seed` (and then at
+/// least one over their number, since what was seen is one of them). `None` of no pair.
+#[must_use]
+pub fn paired_permutation(differences: &[f64], seed: u64) -> Option<f64> {
+    const ALL_UP_TO: usize = 16;
+    const DRAWN: u64 = 100_000;
+    if differences.is_empty() {
+        return None;
+    }
+    // What differs in the last bits of a sum is the same sum.
+    let scale: f64 = differences.iter().map(|difference| difference.abs()).sum();
+    let seen = differences.iter().sum::<f64>().abs() - 1e-12 * scale;
+    let signed = |signs: &mut dyn FnMut() -> bool| {
+        differences.iter().map(|difference| if signs() { *difference } else { -difference }).sum::<f64>().abs() >= seen
+    };
+    if differences.len() <= ALL_UP_TO {
+        let all = 1u64 << differences.len();
+        let as_far = (0..all).filter(|signs| {
+            let mut left = *signs;
+            signed(&mut || {
+                let sign = left & 1 == 1;
+                left >>= 1;
+                sign
+            })
+        });
+        return Some(as_far.count() as f64 / all as f64);
+    }
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let as_far = (0..DRAWN).filter(|_| signed(&mut || rng.gen_bool(0.5))).count() as u64;
+    Some((as_far + 1) as f64 / (DRAWN + 1) as f64)
+}
+
 fn ends(mut values: Vec<f64>) -> (f64, f64) {
     values.sort_by(f64::total_cmp);
     let at = |share: f64| {
@@ -110,6 +146,24 @@ mod tests {
         };
         let ratio = width(40) / width(640);
         assert!((3.0..5.5).contains(&ratio), "{ratio}");
+    }
+
+    #[test]
+    fn few_pairs_are_told_by_all_exchanges() {
+        // Of 8 exchanges only the one that was seen and its mirror image are as far from 0.
+        assert_eq!(paired_permutation(&[1.0, 2.0, 3.0], 1), Some(0.25));
+        assert_eq!(paired_permutation(&[0.0, 0.0], 1), Some(1.0));
+        assert_eq!(paired_permutation(&[], 1), None);
+    }
+
+    #[test]
+    fn many_pairs_are_told_by_drawn_exchanges_and_the_seed_decides() {
+        let better: Vec<f64> = (0..30).map(|pair| 0.5 + f64::from(pair % 5)).collect();
+        let luck: Vec<f64> = (0..30).map(|pair| if pair % 2 == 0 { 1.0 } else { -1.0 }).collect();
+        assert!(paired_permutation(&better, 1).expect("pairs") < 1e-4);
+        assert!(paired_permutation(&luck, 1).expect("pairs") > 0.9);
+        let some: Vec<f64> = (0..30).map(|pair| f64::from(pair % 7) - 2.5).collect();
+        assert_eq!(paired_permutation(&some, 3), paired_permutation(&some, 3));
     }
 
     #[test]
