@@ -65,6 +65,10 @@ pub fn turn(
     journal.saw(number, &observation)?;
 
     observe(policy, &observation);
+    let scores = policy.scores().to_vec();
+    if !scores.is_empty() {
+        journal.scored(number, &scores)?;
+    }
     let decision = policy.decide();
     journal.decided(number, &decision)?;
 
@@ -76,7 +80,7 @@ pub fn turn(
         policy.confirm(&done, &refused);
     }
     journal.flush()?;
-    Ok(Turn { quantum: number, observation, decision, outcomes })
+    Ok(Turn { quantum: number, observation, scores, decision, outcomes })
 }
 
 /// Takes `quanta` turns, shows each to `follower`, and ends the journal, whatever happens. Answers what the journal

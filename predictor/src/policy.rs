@@ -1,100 +1,70 @@
-//! What to do each quantum: observe samples, decide moves, say why.
+//! What to do each quantum: observe samples, decide moves, say why, and learn what the moves were worth.
 //!
-//! Owns the state kept for each vCPU (`watch`) and the reasons given ([`rationale`]). Watching a host and carrying
-//! decisions out is the harness's business.
+//! Owns the loop that all policies share, the state kept for each vCPU (`watch`), the reasons given ([`rationale`]) and
+//! the scores of moves ([`score`]). Watching a host and carrying decisions out is the harness's business.
 //!
 //! # The policies
 //!
-//! All share one model, one pressure estimate, one greedy placement and one hysteresis; they differ in foresight alone.
-//!
-//! - [`PolicyKind::StayPut`] never moves anybody.
-//! - [`PolicyKind::Reactive`] places for the phases that were last seen.
-//! - [`PolicyKind::Predictive`] places for the phases forecast for the coming quantum.
+//! [`PolicyKind`] names them. All share one model, one budget of moves, one cool-down and one way to change a placement;
+//! they differ in how they choose, and each has a module that says how and from where. Two let the caller choose, and take
+//! what [`Policy::aim`] says: for a placement known to be best, and for an oracle.
 //!
 //! # Each quantum
 //!
 //! ```text
-//! observe   which phase was each vCPU in? teach its forecaster; correct its pressure by the CPI seen
-//! decide    the demand of each vCPU is the mean over its forecast; find a better placement; list the moves
-//! confirm   what the host really moved; those moved, and those refused, cool down
+//! observe   which phase was each vCPU in? teach its forecaster; correct its pressure by the CPI seen; score the moves
+//!           made before (score)
+//! decide    choose a placement among those that budget and cool-down allow; list the moves that lead there
+//! confirm   what the host really moved; those moved, and those refused, cool down; open accounts for what moved
 //! ```
 //!
-//! # Hysteresis
+//! # What holds for all
 //!
-//! A step must gain [`Settings::min_gain_share`] of the slowdowns of the domains it touches, and earn back
-//! [`Settings::migration_cost_quanta`] for each vCPU moved within [`Settings::payback_quanta`]. A vCPU that moved stays
-//! where it is for [`Settings::cooldown_quanta`]. One of which nothing is known is not moved.
+//! - A vCPU that moved, or whose move was refused, stays where it is for [`Settings::cooldown_quanta`].
+//! - In the long run there are at most [`Settings::moves_per_vcpu_quantum`] moves for each vCPU and quantum.
+//! - A policy that reads counters does not move a vCPU of which nothing is known.
+//! - Every move is scored. A policy that weighs its moves stops for a while when those of late did not pay; the others
+//!   claim nothing, and go on.
 
 pub mod rationale;
 
+pub mod score;
+
+mod brm;
+mod budget;
+mod di;
+mod kind;
+mod load_balance;
+mod random;
+mod round_robin;
+mod settings;
+mod trust;
+mod view;
 mod watch;
+mod weigh;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
 use serde::{Deserialize, Serialize};
 
-use self::rationale::{Alternative, Likely, Rationale, VcpuRationale, VcpuState, Verdict};
+use self::brm::Brm;
+use self::budget::Budget;
+use self::rationale::{Alternative, Basis, Likely, Rationale, VcpuRationale, Verdict};
+use self::score::{BackOff, Ledger, MoveScore};
+use self::view::{Choice, View};
 use self::watch::Watch;
 use crate::contention::Demand;
 use crate::counters::{Sample, VcpuId};
 use crate::forecast::Forecast;
 use crate::model::Model;
 use crate::phases::PhaseId;
-use crate::placement::{Move, Placement, Plan, Problem, Step};
+use crate::placement::{Move, Placement, Plan, Problem, Step, Stretch};
 use crate::topology::{DomainId, Topology};
 
-/// How far a policy looks ahead.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum PolicyKind {
-    /// Nobody moves.
-    StayPut,
-    /// The coming quantum will be like the last.
-    Reactive,
-    /// The coming quantum is forecast from run lengths and transitions.
-    Predictive,
-}
-
-impl PolicyKind {
-    /// Every policy, the simplest first.
-    pub const ALL: [PolicyKind; 3] = [PolicyKind::StayPut, PolicyKind::Reactive, PolicyKind::Predictive];
-
-    /// The name used in files, tables and messages.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            PolicyKind::StayPut => "stay-put",
-            PolicyKind::Reactive => "reactive",
-            PolicyKind::Predictive => "predictive",
-        }
-    }
-}
-
-impl std::fmt::Display for PolicyKind {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.write_str(self.name())
-    }
-}
-
-/// When a move is worth it.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Settings {
-    /// What a step must gain, as a share of the slowdowns of the two domains it touches.
-    pub min_gain_share: f64,
-    /// Quanta for which a vCPU stays after it moved, or after its move was refused.
-    pub cooldown_quanta: u32,
-    /// Work that a vCPU loses by moving, in quanta: it refills the caches it finds cold.
-    pub migration_cost_quanta: f64,
-    /// Quanta within which a move must earn its cost back.
-    pub payback_quanta: f64,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self { min_gain_share: 0.03, cooldown_quanta: 2, migration_cost_quanta: 0.2, payback_quanta: 4.0 }
-    }
-}
+pub use self::kind::PolicyKind;
+pub use self::settings::{HORIZON_MOST, OutOfRange, Settings};
 
 /// What happened in one quantum.
 #[derive(Debug, Clone, Copy, Default)]
@@ -138,33 +108,54 @@ pub struct Policy {
     model: Option<Model>,
     placement: Placement,
     watches: BTreeMap<VcpuId, Watch>,
+    random: ChaCha8Rng,
+    /// Where the caller wants everybody.
+    target: Option<Placement>,
+    brm: Brm,
+    budget: Budget,
+    ledger: Ledger,
+    back_off: BackOff,
+    /// Moves whose worth became known with the last quantum.
+    scores: Vec<MoveScore>,
+    /// Moves whose time of being scored was ended by others since.
+    settled: Vec<MoveScore>,
+    /// What is expected over the horizon, after the last quantum.
+    outlook: Vec<Stretch>,
+    quanta: u64,
 }
 
 impl Policy {
     /// A policy of `kind` for a host of `topology`, with what `model` knows. Forecasts are made and reported under every
-    /// kind: under [`PolicyKind::Reactive`] the last value, else run lengths.
+    /// kind: under [`PolicyKind::Reactive`] the last value, else by [`Settings::forecaster`].
     #[must_use]
-    pub const fn new(kind: PolicyKind, settings: Settings, topology: Topology, model: Model) -> Self {
-        Self {
-            kind,
-            settings,
-            topology,
-            model: Some(model),
-            placement: Placement(BTreeMap::new()),
-            watches: BTreeMap::new(),
-        }
+    pub fn new(kind: PolicyKind, settings: Settings, topology: Topology, model: Model) -> Self {
+        Self::with(kind, settings, topology, Some(model))
     }
 
     /// Never moves anybody, forecasts nothing and needs no model: for runs that are only recorded.
     #[must_use]
     pub fn stay_put(topology: Topology) -> Self {
+        Self::with(PolicyKind::StayPut, Settings::default(), topology, None)
+    }
+
+    fn with(kind: PolicyKind, settings: Settings, topology: Topology, model: Option<Model>) -> Self {
         Self {
-            kind: PolicyKind::StayPut,
-            settings: Settings::default(),
+            kind,
+            settings,
             topology,
-            model: None,
+            model,
             placement: Placement::default(),
             watches: BTreeMap::new(),
+            random: ChaCha8Rng::seed_from_u64(settings.seed),
+            target: None,
+            brm: Brm::default(),
+            budget: Budget::full(),
+            ledger: Ledger::default(),
+            back_off: BackOff::default(),
+            scores: Vec::new(),
+            settled: Vec::new(),
+            outlook: Vec::new(),
+            quanta: 0,
         }
     }
 
@@ -180,60 +171,102 @@ impl Policy {
         &self.placement
     }
 
+    /// Moves whose worth became known with the last quantum observed.
+    #[must_use]
+    pub fn scores(&self) -> &[MoveScore] {
+        &self.scores
+    }
+
+    /// Says where everybody is to run from now on; vCPUs that `target` does not name stay. Only kinds of
+    /// [`PolicyKind::GUIDED`] go there: budget and cool-down are then the caller's business, who may know the future.
+    pub fn aim(&mut self, target: Placement) {
+        self.target = Some(target);
+    }
+
     /// Takes in one quantum.
     pub fn observe(&mut self, seen: &Seen<'_>) {
         for vcpu in seen.departures {
             self.placement.0.remove(vcpu);
             self.watches.remove(vcpu);
+            self.brm.forget(*vcpu);
         }
         let present = seen.samples.iter().map(|sample| (sample.vcpu, sample.domain));
         for (vcpu, domain) in seen.arrivals.iter().copied().chain(present) {
             // A sample tells where the vCPU was, whatever was believed.
             self.placement.0.insert(vcpu, domain);
-            self.watches.entry(vcpu).or_insert_with(|| Watch::new(self.kind, self.model.as_ref()));
+            let watch = || Watch::new(self.kind, &self.settings, self.model.as_ref());
+            self.watches.entry(vcpu).or_insert_with(watch);
         }
+        self.quanta += 1;
         let Some(model) = &self.model else { return };
         for sample in seen.samples {
             if let Some(watch) = self.watches.get_mut(&sample.vcpu) {
                 watch.observe(model, sample);
+                if let Some(stalls) = watch.stalls_per_instruction() {
+                    self.brm.observe(sample.vcpu, sample.domain, stalls);
+                }
             }
         }
+        self.scores = std::mem::take(&mut self.settled);
+        self.scores.extend(self.ledger.observe(model, &self.placement, &self.watches));
+        self.back_off.end_quantum();
+        self.back_off.learn(&self.scores);
+        self.budget.refill(self.settings.moves_per_vcpu_quantum, self.watches.len());
         self.calibrate();
         self.watches.values_mut().for_each(Watch::end_quantum);
+        if let Some(model) = &self.model {
+            self.outlook = weigh::outlook(self.kind, &self.settings, model, &self.watches);
+        }
     }
 
     /// Says what to do now. Call once after each [`Policy::observe`].
     #[must_use]
-    pub fn decide(&self) -> Decision {
+    pub fn decide(&mut self) -> Decision {
         let Some(model) = &self.model else { return self.without_model() };
-        let demand = |(vcpu, watch): (&VcpuId, &Watch)| (*vcpu, watch.expected_demand(model));
-        let demands: BTreeMap<VcpuId, Demand> = self.watches.iter().map(demand).collect();
-        let pinned: BTreeSet<VcpuId> =
-            self.watches.iter().filter(|(_, watch)| self.is_pinned(watch)).map(|(vcpu, _)| *vcpu).collect();
-        let problem = Problem {
-            topology: &self.topology,
-            contention: &model.parts().contention,
-            current: &self.placement,
-            demands: &demands,
-            pinned: &pinned,
-            migration_cost: self.settings.migration_cost_quanta / self.settings.payback_quanta,
-            min_gain_share: self.settings.min_gain_share,
+        let mut random = self.random.clone();
+        let decision = self.decision(model, &mut random);
+        self.random = random;
+        decision
+    }
+
+    fn decision(&self, model: &Model, random: &mut ChaCha8Rng) -> Decision {
+        let pinned = self.pinned();
+        let problem = self.problem(model, &pinned);
+        let (plan, note) = if self.kind.weighs() {
+            (problem.solve(), String::new())
+        } else {
+            let Choice { placement, note } = self.choose(&pinned, random);
+            let (cost_before, cost_after) = (problem.cost(&self.placement), problem.cost(&placement));
+            (Plan { placement, cost_before, cost_after, alternatives: BTreeMap::new() }, note)
         };
-        let plan = problem.solve();
-        let moves = self.placement.moves_to(&plan.placement);
-        let steps = problem.best_steps();
-        let reasons = |(vcpu, watch): (&VcpuId, &Watch)| self.reasons(*vcpu, watch, &problem, &plan, steps.get(vcpu));
+        let reasons = |(vcpu, watch): (&VcpuId, &Watch)| self.reasons(*vcpu, watch, &problem, &plan);
         let vcpus = self.watches.iter().map(reasons).collect();
-        let rationale =
-            Rationale { policy: self.kind, cost_before: plan.cost_before, cost_after: plan.cost_after, vcpus };
-        Decision { moves, forecasts: self.forecasts(), rationale }
+        let rationale = Rationale {
+            policy: self.kind,
+            note,
+            pause_quanta: self.pause_quanta(),
+            cost_before: plan.cost_before,
+            cost_after: plan.cost_after,
+            vcpus,
+        };
+        Decision { moves: self.placement.moves_to(&plan.placement), forecasts: self.forecasts(), rationale }
     }
 
     /// Takes in what became of the moves that were decided.
     pub fn confirm(&mut self, done: &[Move], refused: &[Move]) {
+        let mut ledger = std::mem::take(&mut self.ledger);
+        if let Some(model) = &self.model {
+            let pinned = BTreeSet::new();
+            let problem = self.problem(model, &pinned);
+            let quantum = self.quanta.saturating_sub(1);
+            let settled = ledger.open(quantum, done, &problem, &self.settings.points(), &self.watches);
+            self.settled.extend(settled);
+        }
+        self.ledger = ledger;
         for moved in done {
             self.placement.0.insert(moved.vcpu, moved.to);
         }
+        self.budget.spend(done.len());
         for asked in done.iter().chain(refused) {
             if let Some(watch) = self.watches.get_mut(&asked.vcpu) {
                 watch.cool_down(self.settings.cooldown_quanta);
@@ -246,8 +279,64 @@ impl Policy {
         }
     }
 
-    fn is_pinned(&self, watch: &Watch) -> bool {
-        self.kind == PolicyKind::StayPut || watch.cooling_quanta() > 0 || watch.is_unknown()
+    /// How a policy that does not weigh its moves chooses.
+    fn choose(&self, pinned: &BTreeSet<VcpuId>, random: &mut ChaCha8Rng) -> Choice {
+        let view = View {
+            topology: &self.topology,
+            settings: &self.settings,
+            placement: &self.placement,
+            watches: &self.watches,
+            pinned,
+            most_moves: self.most_moves(),
+            quanta: self.quanta,
+        };
+        match self.kind {
+            PolicyKind::Random => random::choose(&view, random),
+            PolicyKind::LoadBalance => load_balance::choose(&view),
+            PolicyKind::RoundRobin => round_robin::choose(&view),
+            PolicyKind::Di => di::choose(&view),
+            PolicyKind::Brm => self.brm.choose(&view, random),
+            PolicyKind::Static | PolicyKind::Oracle => match &self.target {
+                Some(target) => Choice { placement: view.towards(target), note: "goes where it is told".to_owned() },
+                None => view.stay("was not told where to go"),
+            },
+            PolicyKind::StayPut | PolicyKind::Reactive | PolicyKind::Predictive => view.stay(String::new()),
+        }
+    }
+
+    fn problem<'a>(&'a self, model: &'a Model, pinned: &'a BTreeSet<VcpuId>) -> Problem<'a> {
+        Problem {
+            topology: &self.topology,
+            contention: &model.parts().contention,
+            current: &self.placement,
+            outlook: &self.outlook,
+            pinned,
+            migration_cost: self.settings.migration_cost_quanta / f64::from(self.settings.horizon_quanta.max(1)),
+            min_gain_share: self.settings.min_gain_share,
+            most_moves: self.most_moves(),
+        }
+    }
+
+    fn pinned(&self) -> BTreeSet<VcpuId> {
+        let is_pinned = |watch: &Watch| {
+            let unknown = self.kind.reads_counters() && watch.is_unknown();
+            !self.kind.is_guided() && (unknown || watch.cooling_quanta() > 0)
+        };
+        self.watches.iter().filter(|(_, watch)| is_pinned(watch)).map(|(vcpu, _)| *vcpu).collect()
+    }
+
+    fn most_moves(&self) -> usize {
+        match self.kind {
+            PolicyKind::StayPut => 0,
+            kind if kind.is_guided() => usize::MAX,
+            _ if self.pause_quanta() > 0 => 0,
+            _ => self.budget.moves(),
+        }
+    }
+
+    /// Quanta for which a policy that weighs its moves makes none.
+    const fn pause_quanta(&self) -> u32 {
+        if self.kind.weighs() { self.back_off.pause_quanta() } else { 0 }
     }
 
     /// Corrects the pressure of every vCPU whose quantum was an ordinary one beside neighbours that are all known.
@@ -267,37 +356,20 @@ impl Policy {
 
     fn forecasts(&self) -> Vec<VcpuForecast> {
         let forecast = |(vcpu, watch): (&VcpuId, &Watch)| {
-            let VcpuState::Active { phase, .. } = *watch.state() else { return None };
-            Some(VcpuForecast { vcpu: *vcpu, current: phase, next: watch.next()? })
+            Some(VcpuForecast { vcpu: *vcpu, current: watch.phase()?, next: watch.next()?.clone() })
         };
         self.watches.iter().filter_map(forecast).collect()
     }
 
-    fn reasons(
-        &self,
-        vcpu: VcpuId,
-        watch: &Watch,
-        problem: &Problem<'_>,
-        plan: &Plan,
-        step: Option<&Step>,
-    ) -> VcpuRationale {
+    fn reasons(&self, vcpu: VcpuId, watch: &Watch, problem: &Problem<'_>, plan: &Plan) -> VcpuRationale {
         let domain = self.placement.0.get(&vcpu).copied();
-        let target = plan.placement.0.get(&vcpu).copied();
-        let verdict = match (step, target) {
-            (_, Some(to)) if domain != Some(to) => Verdict::Moves { to },
-            _ if self.kind == PolicyKind::StayPut => Verdict::NeverMoves,
-            _ if watch.is_unknown() => Verdict::NothingKnown,
-            _ if watch.cooling_quanta() > 0 => Verdict::CoolsDown { quanta: watch.cooling_quanta() },
-            (None, _) => Verdict::NoRoom,
-            (Some(step), _) if step.gain <= 0.0 => Verdict::NoGain,
-            (Some(step), _) if step.gain < step.needed => Verdict::GainTooSmall,
-            _ => Verdict::OthersMove,
-        };
+        let step = plan.alternatives.get(&vcpu);
         VcpuRationale {
             vcpu,
             domain: domain.unwrap_or(DomainId(0)),
             state: watch.state().clone(),
-            forecast: watch.next().map(|next| Likely::of(&next)),
+            forecast: watch.next().map(Likely::of),
+            basis: if self.kind == PolicyKind::Predictive { watch.basis() } else { Basis::Forecast },
             slowdown_here: problem.slowdown(problem.current, vcpu),
             alternative: step.map(|step| Alternative {
                 to: step.to,
@@ -306,12 +378,38 @@ impl Policy {
                 gain: step.gain,
                 needed: step.needed,
             }),
-            verdict,
+            verdict: self.verdict(watch, domain, plan.placement.0.get(&vcpu).copied(), step),
+        }
+    }
+
+    fn verdict(&self, watch: &Watch, home: Option<DomainId>, target: Option<DomainId>, step: Option<&Step>) -> Verdict {
+        let is_short = |step: &Step| self.budget.moves() < 1 + usize::from(step.exchanged_with.is_some());
+        match (step, target) {
+            (_, Some(to)) if home != Some(to) => Verdict::Moves { to },
+            _ if self.kind == PolicyKind::StayPut => Verdict::NeverMoves,
+            _ if self.kind.is_guided() => Verdict::NotChosen,
+            _ if self.kind.reads_counters() && watch.is_unknown() => Verdict::NothingKnown,
+            _ if watch.cooling_quanta() > 0 => Verdict::CoolsDown { quanta: watch.cooling_quanta() },
+            _ if self.pause_quanta() > 0 => Verdict::Pauses { quanta: self.pause_quanta() },
+            _ if !self.kind.weighs() => Verdict::NotChosen,
+            (None, _) => Verdict::NoRoom,
+            (Some(step), _) if step.gain <= 0.0 => Verdict::NoGain,
+            (Some(step), _) if step.gain < step.needed => Verdict::GainTooSmall,
+            (Some(step), _) if !step.is_worth_it() => Verdict::TooEarly,
+            (Some(step), _) if is_short(step) => Verdict::BudgetSpent,
+            _ => Verdict::OthersMove,
         }
     }
 
     fn without_model(&self) -> Decision {
-        let rationale = Rationale { policy: self.kind, cost_before: 0.0, cost_after: 0.0, vcpus: Vec::new() };
+        let rationale = Rationale {
+            policy: self.kind,
+            note: String::new(),
+            pause_quanta: 0,
+            cost_before: 0.0,
+            cost_after: 0.0,
+            vcpus: Vec::new(),
+        };
         Decision { moves: Vec::new(), forecasts: Vec::new(), rationale }
     }
 }

@@ -149,7 +149,7 @@ fn checked(
         repeats,
         demonstration: raw.demonstration,
         training: TrainSettings { phases: 1..=most_phases, seed: mix.seed, ..defaults },
-        settings: raw.policy,
+        settings: Settings { seed: mix.seed, ..raw.policy },
         mix,
     })
 }
@@ -184,23 +184,10 @@ fn policies(names: &[String]) -> Result<Vec<PolicyKind>, InputError> {
 }
 
 fn check_settings(settings: &Settings) -> Result<(), InputError> {
-    let Settings { min_gain_share, migration_cost_quanta, payback_quanta, .. } = *settings;
-    let ranges = [
-        ("policy.min_gain_share", min_gain_share, (0.0..1.0).contains(&min_gain_share), "at least 0 and below 1"),
-        (
-            "policy.migration_cost_quanta",
-            migration_cost_quanta,
-            (0.0..1e6).contains(&migration_cost_quanta),
-            "at least 0",
-        ),
-        ("policy.payback_quanta", payback_quanta, payback_quanta > 0.0 && payback_quanta < 1e6, "more than 0"),
-    ];
-    match ranges.into_iter().find(|(_, _, within, _)| !within) {
-        Some((key, value, _, range)) => {
-            Err(InputError::new(format!("{value} is out of range"), format!("give {range}")).at(key))
-        }
-        None => Ok(()),
-    }
+    settings.check().map_err(|mistake| {
+        let problem = format!("{} is out of range", mistake.value);
+        InputError::new(problem, format!("give {}", mistake.range)).at(format!("policy.{}", mistake.key))
+    })
 }
 
 #[cfg(test)]

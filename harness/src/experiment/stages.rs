@@ -21,10 +21,6 @@ use crate::testbed::TestBed;
 use crate::trace::TraceWriter;
 use crate::workers::{self, side_by_side};
 
-/// What the predictive policy forecasts with, for the report.
-const FORECASTER: &str =
-    "run lengths in instructions over a first-order Markov chain, learned alone and updated in the run";
-
 /// Everything the stages work with.
 pub(super) struct Stages<'a> {
     pub(super) experiment: &'a Experiment,
@@ -198,7 +194,7 @@ impl Stages<'_> {
             model: ModelFacts {
                 phases: model.parts().phases.len(),
                 features: features.iter().map(|feature| feature.event().name().to_owned()).collect(),
-                forecaster: FORECASTER.to_owned(),
+                forecaster: self.experiment.settings.forecaster.name(),
             },
             solo,
             runs,

@@ -12,6 +12,7 @@ mod write;
 use std::path::PathBuf;
 
 use predictor::policy::Decision;
+use predictor::policy::score::MoveScore;
 use serde::{Deserialize, Serialize};
 
 use crate::host::{MoveOutcome, Observation};
@@ -22,7 +23,7 @@ pub use write::JournalWriter;
 use run::RunDescription;
 
 /// The version of the format that this release writes, and the only one that it reads.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// One quantum from seeing to doing.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,6 +32,8 @@ pub struct Turn {
     pub quantum: u64,
     /// What the host saw.
     pub observation: Observation,
+    /// What moves of earlier quanta were worth that the policy could tell now.
+    pub scores: Vec<MoveScore>,
     /// What the policy made of it.
     pub decision: Decision,
     /// What became of the decision's moves, one outcome for each, in their order.
@@ -57,6 +60,8 @@ enum Line {
     Header { version: u32, run: RunDescription },
     /// The host let the quantum pass.
     Saw { quantum: u64, observation: Observation },
+    /// The policy told what earlier moves were worth; absent where it told nothing.
+    Scored { quantum: u64, scores: Vec<MoveScore> },
     /// The policy decided.
     Decided { quantum: u64, decision: Decision },
     /// The host answered the decision's moves; absent where there were none.

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use predictor::policy::Decision;
+use predictor::policy::score::MoveScore;
 
 use super::run::RunDescription;
 use super::{Ending, JournalError, Line, Turn, VERSION};
@@ -30,6 +31,8 @@ pub struct Unfinished {
     pub quantum: u64,
     /// What the host saw.
     pub observation: Observation,
+    /// What moves of earlier quanta were worth, if it came to that.
+    pub scores: Vec<MoveScore>,
     /// What the policy decided, if it came to that. What became of it is not known.
     pub decision: Option<Decision>,
 }
@@ -103,15 +106,27 @@ impl Journal {
                 if self.unfinished.is_some() || quantum != expected {
                     return Err(format!("quantum {quantum} begins where quantum {expected} is not finished"));
                 }
-                self.unfinished = Some(Unfinished { quantum, observation, decision: None });
+                self.unfinished = Some(Unfinished { quantum, observation, scores: Vec::new(), decision: None });
             }
+            Line::Scored { quantum, scores } => match &mut self.unfinished {
+                Some(turn) if turn.quantum == quantum && turn.decision.is_none() && turn.scores.is_empty() => {
+                    turn.scores = scores;
+                }
+                _ => {
+                    return Err(format!(
+                        "scores in quantum {quantum}, which was not seen, or is scored or decided already"
+                    ));
+                }
+            },
             Line::Decided { quantum, decision } => match &mut self.unfinished {
                 Some(turn) if turn.quantum == quantum && turn.decision.is_none() => turn.decision = Some(decision),
                 _ => return Err(format!("a decision for quantum {quantum}, which was not seen")),
             },
             Line::Did { quantum, outcomes } => match self.unfinished.take() {
-                Some(Unfinished { quantum: seen, observation, decision: Some(decision) }) if seen == quantum => {
-                    self.turns.push(Turn { quantum, observation, decision, outcomes });
+                Some(Unfinished { quantum: seen, observation, scores, decision: Some(decision) })
+                    if seen == quantum =>
+                {
+                    self.turns.push(Turn { quantum, observation, scores, decision, outcomes });
                 }
                 _ => return Err(format!("moves in quantum {quantum}, for which nothing was decided")),
             },
@@ -126,8 +141,10 @@ impl Journal {
     /// A decision without moves has no answer; its turn is whole as it stands.
     fn complete_turn_without_moves(&mut self) {
         self.unfinished = match self.unfinished.take() {
-            Some(Unfinished { quantum, observation, decision: Some(decision) }) if decision.moves.is_empty() => {
-                self.turns.push(Turn { quantum, observation, decision, outcomes: Vec::new() });
+            Some(Unfinished { quantum, observation, scores, decision: Some(decision) })
+                if decision.moves.is_empty() =>
+            {
+                self.turns.push(Turn { quantum, observation, scores, decision, outcomes: Vec::new() });
                 None
             }
             unfinished => unfinished,

@@ -9,6 +9,7 @@ use predictor::counters::{Event, GuestId, Reading, Readings, Sample, VcpuId};
 use predictor::placement::Move;
 use predictor::policy::PolicyKind;
 use predictor::policy::rationale::Rationale;
+use predictor::policy::score::MoveScore;
 use predictor::topology::{CpuId, DomainId, LlcDomain, NodeId, Topology};
 
 use super::*;
@@ -52,11 +53,19 @@ fn turn(quantum: u64, moves: usize) -> Turn {
         departures: vec![],
         guest_events: vec![GuestEvent::RunCompleted { guest: GuestId(0), run: quantum, checksum: None }],
     };
-    let rationale =
-        Rationale { policy: PolicyKind::Reactive, cost_before: 0.1 + 0.2, cost_after: 1.0 / 3.0, vcpus: vec![] };
+    let rationale = Rationale {
+        policy: PolicyKind::Reactive,
+        note: String::new(),
+        pause_quanta: 0,
+        cost_before: 0.1 + 0.2,
+        cost_after: 1.0 / 3.0,
+        vcpus: vec![],
+    };
+    let score = MoveScore { decided: 1, moves: vec![request; 2], quanta: 1, predicted_gain: 0.1, realised_gain: -0.3 };
+    let scores = if quantum == 2 { vec![score] } else { vec![] };
     let decision = Decision { moves: vec![request; moves], forecasts: vec![], rationale };
     let outcomes = vec![MoveOutcome { requested: request, refusal: Some("full".to_owned()) }; moves];
-    Turn { quantum, observation, decision, outcomes }
+    Turn { quantum, observation, scores, decision, outcomes }
 }
 
 /// The journal of three turns, of which the second moves somebody.
@@ -65,6 +74,9 @@ fn written() -> (Vec<u8>, Vec<Turn>) {
     let mut journal = JournalWriter::new(Vec::new(), &run()).expect("memory");
     for turn in &turns {
         journal.saw(turn.quantum, &turn.observation).expect("memory");
+        if !turn.scores.is_empty() {
+            journal.scored(turn.quantum, &turn.scores).expect("memory");
+        }
         journal.decided(turn.quantum, &turn.decision).expect("memory");
         if !turn.outcomes.is_empty() {
             journal.did(turn.quantum, &turn.outcomes).expect("memory");
@@ -121,8 +133,8 @@ fn what_is_no_journal_of_this_version_is_refused_by_line() {
     );
     assert!(refusal("PAR1\n").contains("it is no journal of Phasecast"));
     assert_eq!(
-        refusal("{\"header\":{\"version\":2,\"run\":{}}}\n"),
-        "failed to read journal J, line 1: it has format version 2, and this release reads version 1; \
+        refusal("{\"header\":{\"version\":1,\"run\":{}}}\n"),
+        "failed to read journal J, line 1: it has format version 1, and this release reads version 2; \
          run the experiment again"
     );
     let (text, _) = written();

@@ -5,6 +5,7 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use predictor::policy::Decision;
+use predictor::policy::score::MoveScore;
 
 use super::run::RunDescription;
 use super::{Ending, JournalError, Line, VERSION};
@@ -42,6 +43,11 @@ impl<Output: Write> JournalWriter<Output> {
     /// Notes what the host saw in a quantum.
     pub fn saw(&mut self, quantum: u64, observation: &Observation) -> Result<(), JournalError> {
         self.write(&Line::Saw { quantum, observation: observation.clone() })
+    }
+
+    /// Notes what earlier moves were worth.
+    pub fn scored(&mut self, quantum: u64, scores: &[MoveScore]) -> Result<(), JournalError> {
+        self.write(&Line::Scored { quantum, scores: scores.to_vec() })
     }
 
     /// Notes what the policy decided.

@@ -26,7 +26,7 @@ fn host(cpus: &[u32]) -> Topology {
 struct Scene {
     topology: Topology,
     current: Placement,
-    demands: BTreeMap<VcpuId, Demand>,
+    outlook: Vec<Stretch>,
     pinned: BTreeSet<VcpuId>,
 }
 
@@ -36,7 +36,7 @@ impl Scene {
         Self {
             topology: host(cpus),
             current: Placement(guests().map(|(vcpu, (home, _))| (vcpu, DomainId(*home))).collect()),
-            demands: guests().map(|(vcpu, (_, demand))| (vcpu, *demand)).collect(),
+            outlook: Stretch::whole(guests().map(|(vcpu, (_, demand))| (vcpu, *demand)).collect()),
             pinned: BTreeSet::new(),
         }
     }
@@ -46,10 +46,11 @@ impl Scene {
             topology: &self.topology,
             contention: &CONTENTION,
             current: &self.current,
-            demands: &self.demands,
+            outlook: &self.outlook,
             pinned: &self.pinned,
             migration_cost,
             min_gain_share,
+            most_moves: usize::MAX,
         }
     }
 
@@ -110,7 +111,7 @@ fn a_pinned_vcpu_stays_and_others_make_room_for_it() {
         Scene::new(&[2, 2], &[(0, demand(&CHASE)), (0, demand(&STREAM)), (1, demand(&COMPUTE)), (1, demand(&COMPUTE))]);
     scene.pinned = [vcpu(0), vcpu(2)].into();
     assert_eq!(grid(&scene.problem(0.05, 0.02).solve().placement, 2), "03|12");
-    assert_eq!(scene.problem(0.05, 0.02).best_steps().get(&vcpu(0)), None);
+    assert_eq!(scene.problem(0.05, 0.02).solve().alternatives.get(&vcpu(0)), None);
 }
 
 #[test]
@@ -118,7 +119,7 @@ fn a_gain_below_the_needed_share_moves_nobody() {
     let scene =
         Scene::new(&[2, 2], &[(0, demand(&CHASE)), (0, demand(&STREAM)), (1, demand(&COMPUTE)), (1, demand(&COMPUTE))]);
     assert_eq!(scene.problem(0.0, 0.9).solve().placement, scene.current);
-    let step = scene.problem(0.0, 0.9).best_steps()[&vcpu(0)];
+    let step = scene.problem(0.0, 0.9).solve().alternatives[&vcpu(0)];
     assert!(step.gain > 0.0 && step.gain < step.needed);
 }
 

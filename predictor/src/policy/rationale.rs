@@ -15,12 +15,22 @@ use crate::topology::DomainId;
 pub struct Rationale {
     /// Who decided.
     pub policy: PolicyKind,
-    /// The sum of slowdowns expected if nobody moves; 0 without a model.
+    /// What the policy did, as a sentence; empty where the reasons of each vCPU say all.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub note: String,
+    /// For how many more quanta there are no moves, because those of late did not pay.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub pause_quanta: u32,
+    /// The sum of slowdowns expected if nobody moves, as the mean over the horizon; 0 without a model.
     pub cost_before: f64,
     /// The same after the moves, their cost included.
     pub cost_after: f64,
     /// For each vCPU, in the order of their ids; empty without a model.
     pub vcpus: Vec<VcpuRationale>,
+}
+
+const fn is_none(quanta: &u32) -> bool {
+    *quanta == 0
 }
 
 /// The reasons for one vCPU.
@@ -34,7 +44,10 @@ pub struct VcpuRationale {
     pub state: VcpuState,
     /// What it will most likely do in the coming one.
     pub forecast: Option<Likely>,
-    /// Its slowdown if nobody moves.
+    /// Whether that is acted on.
+    #[serde(default, skip_serializing_if = "Basis::is_forecast")]
+    pub basis: Basis,
+    /// Its slowdown if nobody moves, as the mean over the horizon.
     pub slowdown_here: Slowdown,
     /// The best that could be done by moving it.
     pub alternative: Option<Alternative>,
@@ -64,6 +77,25 @@ pub enum VcpuState {
     },
 }
 
+/// What a policy that acts on forecasts takes a vCPU's coming phases from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Basis {
+    /// Its forecast.
+    #[default]
+    Forecast,
+    /// Its last phase: the forecast is not sure enough.
+    Unsure,
+    /// Its last phase: forecasts of late were worse.
+    WorseOfLate,
+}
+
+impl Basis {
+    const fn is_forecast(&self) -> bool {
+        matches!(self, Basis::Forecast)
+    }
+}
+
 /// The most probable phase of a forecast.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Likely {
@@ -91,7 +123,8 @@ pub struct Alternative {
     pub exchanged_with: Option<VcpuId>,
     /// Its own slowdown there.
     pub slowdown_there: Slowdown,
-    /// By how much the sum of all slowdowns falls, the cost of moving deducted; may be negative.
+    /// By how much the sum of all slowdowns falls, as the mean over the horizon, the cost of moving deducted; may be
+    /// negative.
     pub gain: f64,
     /// What it must gain to be worth it.
     pub needed: f64,
@@ -117,10 +150,21 @@ pub enum Verdict {
     },
     /// There is no CPU for it elsewhere and nobody to exchange it with.
     NoRoom,
+    /// The policy does not ask what a move of it is worth, and did not choose it.
+    NotChosen,
+    /// Moves of late did not pay.
+    Pauses {
+        /// For how many more quanta there are none.
+        quanta: u32,
+    },
     /// No move of it would help.
     NoGain,
     /// A move would help, but too little.
     GainTooSmall,
+    /// A move would help, but not yet in the coming quantum.
+    TooEarly,
+    /// A move would help, but there were too many of late.
+    BudgetSpent,
     /// A move would help, but the moves of others help more.
     OthersMove,
 }
@@ -150,8 +194,14 @@ impl std::fmt::Display for Verdict {
             Verdict::NothingKnown => out.write_str("stays: nothing is known about it"),
             Verdict::CoolsDown { quanta } => write!(out, "stays: cools down for {quanta} more quanta"),
             Verdict::NoRoom => out.write_str("stays: nowhere else to go"),
+            Verdict::NotChosen => out.write_str("stays: was not chosen"),
+            Verdict::Pauses { quanta } => {
+                write!(out, "stays: moves of late did not pay, none for {quanta} more quanta")
+            }
             Verdict::NoGain => out.write_str("stays: no move of it helps"),
             Verdict::GainTooSmall => out.write_str("stays: the gain is too small"),
+            Verdict::TooEarly => out.write_str("stays: a move would not yet help"),
+            Verdict::BudgetSpent => out.write_str("stays: the budget of moves is spent"),
             Verdict::OthersMove => out.write_str("stays: moving others helps more"),
         }
     }
@@ -163,7 +213,12 @@ impl std::fmt::Display for VcpuRationale {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(out, "{} in domain {}: {}", self.vcpu, self.domain.0, self.state)?;
         if let Some(Likely { phase, probability }) = self.forecast {
-            write!(out, ", next {phase} ({:.0} %)", probability * 100.0)?;
+            write!(out, ", next {phase} ({:.0} %", probability * 100.0)?;
+            out.write_str(match self.basis {
+                Basis::Forecast => ")",
+                Basis::Unsure => ", too unsure to act on)",
+                Basis::WorseOfLate => ", not acted on: of late the last phase was right more often)",
+            })?;
         }
         write!(out, ", {}", self.slowdown_here)?;
         if let Some(there) = &self.alternative {
@@ -182,6 +237,9 @@ impl std::fmt::Display for Rationale {
         write!(out, "{}: sum of slowdowns {:.2}", self.policy, self.cost_before)?;
         if self.cost_after < self.cost_before {
             write!(out, ", {:.2} after moving", self.cost_after)?;
+        }
+        if !self.note.is_empty() {
+            write!(out, "; {}", self.note)?;
         }
         self.vcpus.iter().try_for_each(|vcpu| write!(out, "\n  {vcpu}"))
     }

@@ -1,5 +1,6 @@
 //! Policies at work on a small world whose truth is known.
 
+use super::rationale::VcpuState;
 use super::*;
 use crate::counters::{Event, Readings};
 use crate::scenes::{Guest, Kind, World, changing_partners, trained, two_by_two, vcpu};
@@ -53,7 +54,8 @@ fn outcome(kind: PolicyKind, quanta: usize) -> Outcome {
 /// not how large the win is on a machine.
 #[test]
 fn foresight_beats_hindsight_beats_staying_where_partners_change() {
-    let [stay, reactive, predictive] = PolicyKind::ALL.map(|kind| outcome(kind, 400));
+    let kinds = [PolicyKind::StayPut, PolicyKind::Reactive, PolicyKind::Predictive];
+    let [stay, reactive, predictive] = kinds.map(|kind| outcome(kind, 400));
     assert!(reactive.progress > 1.05 * stay.progress, "{} {}", reactive.progress, stay.progress);
     assert!(predictive.progress > reactive.progress, "{} {}", predictive.progress, reactive.progress);
     assert!(predictive.moves <= 2 * reactive.moves, "{} {}", predictive.moves, reactive.moves);
@@ -96,19 +98,19 @@ fn after_one_quantum(kind: PolicyKind) -> (Policy, World) {
 
 #[test]
 fn the_rationale_reads_as_sentences() {
-    let (policy, _) = after_one_quantum(PolicyKind::Reactive);
+    let (mut policy, _) = after_one_quantum(PolicyKind::Reactive);
     let decision = policy.decide();
     let text = decision.rationale.to_string();
     let expected = [
-        "reactive: sum of slowdowns 7.09, 4.10 after moving",
+        "reactive: sum of slowdowns 7.09, 4.05 after moving",
         "  guest 0 vCPU 0 in domain 0: phase 2, next phase 2 (100 %), 4.09x; \
-         in domain 1 for guest 2 vCPU 0 1.00x (gain 2.98, needs 0.21); moves to domain 1",
+         in domain 1 for guest 2 vCPU 0 1.00x (gain 3.03, needs 0.21); moves to domain 1",
         "  guest 1 vCPU 0 in domain 0: phase 1, next phase 1 (100 %), 1.00x; \
-         in domain 1 for guest 2 vCPU 0 1.00x (gain 2.98, needs 0.21); stays: moving others helps more",
+         in domain 1 for guest 2 vCPU 0 1.00x (gain 3.03, needs 0.21); stays: moving others helps more",
         "  guest 2 vCPU 0 in domain 1: phase 0, next phase 0 (100 %), 1.00x; \
-         in domain 0 for guest 0 vCPU 0 1.00x (gain 2.98, needs 0.21); moves to domain 0",
+         in domain 0 for guest 0 vCPU 0 1.00x (gain 3.03, needs 0.21); moves to domain 0",
         "  guest 3 vCPU 0 in domain 1: phase 0, next phase 0 (100 %), 1.00x; \
-         in domain 0 for guest 0 vCPU 0 1.00x (gain 2.98, needs 0.21); stays: moving others helps more",
+         in domain 0 for guest 0 vCPU 0 1.00x (gain 3.03, needs 0.21); stays: moving others helps more",
     ];
     assert_eq!(text.lines().collect::<Vec<_>>(), expected);
     let json = serde_json::to_string(&decision).expect("plain data");

@@ -1,0 +1,85 @@
+//! Which policies there are, by name.
+
+use serde::{Deserialize, Serialize};
+
+/// A way to choose who runs where. `policy` has a module for each that does more than nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PolicyKind {
+    /// Nobody moves.
+    StayPut,
+    /// Anybody moves anywhere: [`super::random`].
+    Random,
+    /// As many at work in each domain as in any other: [`super::load_balance`].
+    LoadBalance,
+    /// Everybody has everybody as a neighbour in turn: [`super::round_robin`].
+    RoundRobin,
+    /// Cache misses are spread evenly: [`super::di`].
+    Di,
+    /// Whoever waits for memory tries other domains, biased to where it waited less: [`super::brm`].
+    Brm,
+    /// The coming quanta will be like the last: [`super::weigh`].
+    Reactive,
+    /// The coming quanta are forecast: [`super::weigh`].
+    Predictive,
+    /// A placement that the caller gives is taken at once and kept: [`super::Policy::aim`].
+    Static,
+    /// A placement that the caller gives each quantum, who may know what nobody can: [`super::Policy::aim`].
+    Oracle,
+}
+
+impl PolicyKind {
+    /// Every policy that chooses by itself, the simplest first.
+    pub const ALL: [PolicyKind; 8] = [
+        PolicyKind::StayPut,
+        PolicyKind::Random,
+        PolicyKind::LoadBalance,
+        PolicyKind::RoundRobin,
+        PolicyKind::Di,
+        PolicyKind::Brm,
+        PolicyKind::Reactive,
+        PolicyKind::Predictive,
+    ];
+
+    /// Those that go where the caller says.
+    pub const GUIDED: [PolicyKind; 2] = [PolicyKind::Static, PolicyKind::Oracle];
+
+    /// The name used in files, tables and messages.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            PolicyKind::StayPut => "stay-put",
+            PolicyKind::Random => "random",
+            PolicyKind::LoadBalance => "load-balance",
+            PolicyKind::RoundRobin => "round-robin",
+            PolicyKind::Di => "di",
+            PolicyKind::Brm => "brm",
+            PolicyKind::Reactive => "reactive",
+            PolicyKind::Predictive => "predictive",
+            PolicyKind::Static => "static",
+            PolicyKind::Oracle => "oracle",
+        }
+    }
+
+    /// Whether it weighs what a move is worth, and so can be wrong about it.
+    #[must_use]
+    pub const fn weighs(self) -> bool {
+        matches!(self, PolicyKind::Reactive | PolicyKind::Predictive)
+    }
+
+    /// Whether it needs to know what a vCPU did to move it.
+    pub(super) const fn reads_counters(self) -> bool {
+        self.weighs() || matches!(self, PolicyKind::Di | PolicyKind::Brm)
+    }
+
+    /// Whether the caller chooses, who then also answers for budget and rest.
+    pub(super) const fn is_guided(self) -> bool {
+        matches!(self, PolicyKind::Static | PolicyKind::Oracle)
+    }
+}
+
+impl std::fmt::Display for PolicyKind {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str(self.name())
+    }
+}

@@ -1,0 +1,63 @@
+//! Whoever is predicted to gain more than a move costs is moved: the reactive and the predictive policy.
+//!
+//! Owns what is expected of the coming quanta. Finding the placement is [`crate::placement`]'s business.
+//!
+//! # Problem
+//!
+//! A move costs once and gains as long as the placement suits the phases. What ends in the next quantum is not worth a
+//! move; what begins there and lasts is worth it now.
+//!
+//! # Method
+//!
+//! ```text
+//! gain(step) = sum over h of share(h) * (cost(here, demands at h) - cost(there, demands at h))
+//!              - moves * migration_cost_quanta / horizon_quanta
+//! ```
+//!
+//! - `h` are 1, 2, 4, ... up to the horizon; `share(h)` is the part of the horizon from the `h` before to this one.
+//! - `demands at h`: *predictive* takes the mean over the phases forecast for `h` quanta ahead; *reactive* takes the last phase
+//!   for all of them. That is the only difference between the two.
+//! - A step is taken if it gains at least `min_gain_share` of the slowdowns it touches and begins to gain in the coming
+//!   quantum: what only begins to pay later is looked at again until then.
+//!
+//! # When forecasts are not acted on
+//!
+//! A vCPU's last phase stands in for its forecast where the forecast is unsure ([`super::Settings::min_confidence`]), or where
+//! the forecasts of that vCPU did worse than the last value of late (`trust`). So a vCPU that cannot be forecast
+//! makes predictive no worse than reactive, and the others keep their foresight.
+//!
+//! # Properties
+//!
+//! With last value as its forecaster, predictive decides as reactive does. A gain that ends next quantum moves nobody; one
+//! that begins next quantum and lasts does, at once.
+//!
+//! # Reference
+//!
+//! The cost-benefit of A-DRM (Wang et al., VEE 2015), with phases forecast in place of a mean.
+
+use std::collections::BTreeMap;
+
+use super::kind::PolicyKind;
+use super::settings::Settings;
+use super::watch::Watch;
+use crate::counters::VcpuId;
+use crate::model::Model;
+use crate::placement::Stretch;
+
+/// What everybody will ask for over the horizon.
+pub(super) fn outlook(
+    kind: PolicyKind,
+    settings: &Settings,
+    model: &Model,
+    watches: &BTreeMap<VcpuId, Watch>,
+) -> Vec<Stretch> {
+    if kind != PolicyKind::Predictive {
+        return Stretch::whole(watches.iter().map(|(vcpu, watch)| (*vcpu, watch.lasting_demand(model))).collect());
+    }
+    let points = settings.points();
+    let stretch = |(place, (_, share)): (usize, &(u32, f64))| Stretch {
+        share: *share,
+        demands: watches.iter().map(|(vcpu, watch)| (*vcpu, watch.expected_demand(model, place))).collect(),
+    };
+    points.iter().enumerate().map(stretch).collect()
+}
