@@ -193,7 +193,7 @@ struct MixesArgs {
     /// How many mixes of four guests to compare policies on, drawn by the seed
     #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u16).range(1..))]
     mixes: u16,
-    /// How many other mixes to choose each policy's hysteresis on
+    /// How many other mixes to choose each policy's settings on
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..))]
     tuning: u16,
     /// A program to draw from; may be given several times [default: all that end]

@@ -8,11 +8,11 @@ use std::collections::BTreeSet;
 use predictor::counters::{Event, GuestId, Sample, VcpuId};
 use predictor::model::Model;
 use predictor::placement::Placement;
-use predictor::policy::{Policy, PolicyKind, Settings};
+use predictor::policy::{Policy, PolicyKind};
 use predictor::train::{self, TrainSettings};
 use serde::{Deserialize, Serialize};
 
-use super::{MIN_GAIN_SHARES, draw};
+use super::{Tried, draw};
 use crate::control::{self, ControlError, RunLength};
 use crate::experiment::Surroundings;
 use crate::host::Host;
@@ -63,8 +63,8 @@ pub struct PolicyRun {
     pub policy: String,
     /// What its model knows.
     pub knowledge: Knowledge,
-    /// Which hysteresis: the place in `min_gain_shares`.
-    pub hysteresis: usize,
+    /// With which settings: the place in the list of those that were tried.
+    pub setting: usize,
     /// In which arrangement it began.
     pub start: usize,
     /// Whether page colours were other ones than those of the rest.
@@ -103,10 +103,9 @@ pub struct Finding {
 
 impl Finding {
     /// What is missing or does not fit together, if anything.
-    pub(super) fn check(&self, levels: usize) -> Result<(), String> {
+    pub(super) fn check(&self, settings: usize) -> Result<(), String> {
         let guests = self.guests.len();
-        let fits =
-            |run: &PolicyRun| run.slowdowns.len() == guests && run.start < self.starts && run.hysteresis < levels;
+        let fits = |run: &PolicyRun| run.slowdowns.len() == guests && run.start < self.starts && run.setting < settings;
         let sound = |slowdowns: &[f64]| Scores::of(slowdowns).is_some();
         if !self.runs.iter().all(|run| fits(run) && sound(&run.slowdowns)) {
             return Err(format!("{} has a run that does not fit its guests", self.mix));
@@ -175,6 +174,7 @@ fn pressure(samples: &[Sample]) -> f64 {
 pub(super) struct Contest<'a> {
     pub(super) bed: &'a TestBed,
     pub(super) known: &'a Known,
+    pub(super) settings: &'a [Tried],
     pub(super) quanta: u64,
     pub(super) folder: &'a SurveyFolder,
     pub(super) around: &'a Surroundings<'a>,
@@ -193,6 +193,7 @@ struct Stage<'a> {
 /// A mix with what its guests do alone.
 struct Scene<'a> {
     stage: Stage<'a>,
+    settings: &'a [Tried],
     arrangements: &'a [Arrangement],
     alone: Vec<Progress>,
     samples: Vec<Vec<Sample>>,
@@ -204,12 +205,12 @@ struct Entry<'a> {
     kind: PolicyKind,
     knowledge: Knowledge,
     model: &'a Model,
-    hysteresis: usize,
+    setting: usize,
     start: usize,
 }
 
 impl Contest<'_> {
-    /// Every hysteresis under every policy that has one, each from the start whose turn it is.
+    /// Every setting under every policy that it matters to, each from the start whose turn it is.
     pub(super) fn tuning(&self, mix: &Mix, turn: usize, label: &str) -> Result<Finding, SurveyError> {
         let arrangements = arrangements_of(mix)?;
         let recordings = self.recordings(mix, label)?;
@@ -218,15 +219,15 @@ impl Contest<'_> {
         let start = turn % arrangements.len();
         let mut runs = Vec::new();
         for kind in PolicyKind::ALL {
-            for hysteresis in 0..levels(kind) {
-                let entry = Entry { kind, knowledge: Knowledge::Seen, model: &model, hysteresis, start };
+            for setting in self.matter_to(kind) {
+                let entry = Entry { kind, knowledge: Knowledge::Seen, model: &model, setting, start };
                 runs.push(scene.under(entry)?);
             }
         }
         Ok(Finding { mix: mix.name.clone(), guests: scene.guests(), starts: arrangements.len(), runs, oracle: None })
     }
 
-    /// Every policy from every start with the hysteresis chosen for it, and the best run.
+    /// Every policy from every start with the settings chosen for it, and the best run.
     pub(super) fn comparison(
         &self,
         mix: &Mix,
@@ -242,7 +243,7 @@ impl Contest<'_> {
         let mut runs = Vec::new();
         for start in 0..arrangements.len() {
             for kind in PolicyKind::ALL {
-                let entry = Entry { kind, knowledge: Knowledge::Seen, model: &seen, hysteresis: chosen(kind), start };
+                let entry = Entry { kind, knowledge: Knowledge::Seen, model: &seen, setting: chosen(kind), start };
                 runs.push(scene.under(entry)?);
                 if matches!(kind, PolicyKind::Reactive | PolicyKind::Predictive) {
                     runs.push(scene.under(Entry { knowledge: Knowledge::Unseen, model: &unseen, ..entry })?);
@@ -253,12 +254,22 @@ impl Contest<'_> {
         let again = self.scene(&recoloured, &recordings, &arrangements, label)?;
         for start in 0..arrangements.len() {
             for kind in [PolicyKind::StayPut, PolicyKind::Reactive] {
-                let entry = Entry { kind, knowledge: Knowledge::Seen, model: &seen, hysteresis: chosen(kind), start };
+                let entry = Entry { kind, knowledge: Knowledge::Seen, model: &seen, setting: chosen(kind), start };
                 runs.push(PolicyRun { recoloured: true, ..again.under(entry)? });
             }
         }
         let oracle = Some(scene.best()?);
         Ok(Finding { mix: mix.name.clone(), guests, starts: arrangements.len(), runs, oracle })
+    }
+
+    /// The settings that make a difference to a policy.
+    fn matter_to(&self, kind: PolicyKind) -> impl Iterator<Item = usize> + '_ {
+        let matters = move |(place, tried): &(usize, &Tried)| match kind {
+            PolicyKind::Predictive => true,
+            PolicyKind::Reactive => tried.forecaster == self.settings[0].forecaster,
+            _ => *place == 0,
+        };
+        self.settings.iter().enumerate().filter(matters).map(|(place, _)| place)
     }
 
     fn recordings(&self, mix: &Mix, label: &str) -> Result<Vec<Recording>, SurveyError> {
@@ -286,7 +297,7 @@ impl Contest<'_> {
             alone.push(Progress::of(&series));
             samples.push(watched);
         }
-        Ok(Scene { stage, arrangements, alone, samples })
+        Ok(Scene { stage, settings: self.settings, arrangements, alone, samples })
     }
 }
 
@@ -345,7 +356,7 @@ impl Scene<'_> {
     }
 
     fn under(&self, entry: Entry<'_>) -> Result<PolicyRun, SurveyError> {
-        let settings = Settings { min_gain_share: MIN_GAIN_SHARES[entry.hysteresis], ..Settings::default() };
+        let settings = self.settings[entry.setting].settings(self.stage.mix.seed + entry.start as u64);
         let mix = placed(self.stage.mix, self.arrangements[entry.start].first());
         let mut policy = Policy::new(entry.kind, settings, mix.topology(), entry.model.clone());
         let (samples, moves) = Stage { mix: &mix, ..self.stage }.samples(&mut policy)?;
@@ -355,7 +366,7 @@ impl Scene<'_> {
         Ok(PolicyRun {
             policy: entry.kind.name().to_owned(),
             knowledge: entry.knowledge,
-            hysteresis: entry.hysteresis,
+            setting: entry.setting,
             start: entry.start,
             recoloured: false,
             slowdowns: self.slowdowns(done)?,
@@ -384,14 +395,6 @@ impl Scene<'_> {
         };
         let slowdowns: Option<Vec<f64>> = done.zip(&self.alone).map(slowdown).collect();
         slowdowns.ok_or_else(|| SurveyError::NoWork { what: self.stage.mix.name.clone() })
-    }
-}
-
-/// How many hystereses are tried of a policy: it has none if it never weighs a move.
-pub(super) const fn levels(kind: PolicyKind) -> usize {
-    match kind {
-        PolicyKind::Reactive | PolicyKind::Predictive => MIN_GAIN_SHARES.len(),
-        PolicyKind::StayPut => 1,
     }
 }
 

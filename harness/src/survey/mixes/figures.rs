@@ -87,12 +87,12 @@ fn clipped(text: &str, most: usize) -> String {
     text.chars().take(most - 1).chain(['…']).collect()
 }
 
-/// Each policy a line through its hystereses on the mixes for tuning: moves to the right, throughput upwards.
+/// Each policy with each of its settings on the mixes for tuning: moves to the right, throughput upwards.
 pub(super) fn moves(mixes: &Mixes) -> Result<String, DrawError> {
     let policies: Vec<&str> = names(&mixes.tuning).into_iter().filter(|name| *name != STATIC).collect();
     let points = |policy: &str| -> Vec<(f64, f64)> {
-        let levels = (0..mixes.min_gain_shares.len()).filter_map(|level| tried(mixes, policy, level));
-        levels.filter_map(|(gain, moves)| Some((moves_per_vcpu_second(mixes, moves)?, 100.0 * gain))).collect()
+        let all = (0..mixes.settings.len()).filter_map(|setting| tried(mixes, policy, setting));
+        all.filter_map(|(gain, moves)| Some((moves_per_vcpu_second(mixes, moves)?, 100.0 * gain))).collect()
     };
     let all: Vec<(f64, f64)> = policies.iter().flat_map(|policy| points(policy)).collect();
     let most_moves = all.iter().map(|(moves, _)| *moves).fold(1.0, f64::max);
@@ -113,15 +113,12 @@ pub(super) fn moves(mixes: &Mixes) -> Result<String, DrawError> {
             (0..).zip(&policies).map(|(place, policy)| (*policy, colour_of(policy, place))).collect();
         legend(canvas, &coloured, 60)?;
         for (policy, colour) in &coloured {
-            let places: Vec<(i32, i32)> =
-                points(policy).iter().map(|(moves, gain)| (across.pixel(*moves), up.pixel(*gain))).collect();
-            if places.len() > 1 {
-                canvas.line(places.clone(), *colour, 2)?;
+            for (moves, gain) in points(policy) {
+                canvas.dot((across.pixel(moves), up.pixel(gain)), 5, *colour)?;
             }
-            places.iter().try_for_each(|place| canvas.dot(*place, 5, *colour))?;
         }
         canvas.text("% above staying put", (24, 90), Anchor::Left, LABEL)?;
-        let label = "vCPUs moved per vCPU and second of virtual time; along a line: what a step must gain to be made";
+        let label = "vCPUs moved per vCPU and second of virtual time; a dot for each setting";
         canvas.text(label, (90, 528), Anchor::Left, SOFT)
     })
 }

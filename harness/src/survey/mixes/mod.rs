@@ -12,7 +12,8 @@ mod outcome;
 mod report;
 
 use machine::spec::Machine;
-use predictor::policy::PolicyKind;
+use predictor::forecast::kind::ForecasterKind;
+use predictor::policy::{PolicyKind, Settings};
 use serde::{Deserialize, Serialize};
 use workloads::catalogue::{Catalogue, Program};
 
@@ -62,16 +63,50 @@ pub struct Mixes {
     pub quanta: u64,
     /// The seed.
     pub seed: u64,
-    /// Hysteresis that was tried: what a step must gain, as a share.
-    pub min_gain_shares: Vec<f64>,
+    /// The settings that were tried for policies that weigh moves.
+    pub settings: Vec<Tried>,
     /// The mixes on which settings are chosen.
     pub tuning: Vec<Finding>,
     /// The mixes that are compared.
     pub mixes: Vec<Finding>,
 }
 
-/// What a step must gain as a share of the slowdowns that it touches: the hysteresis that is tried, from eager to calm.
-const MIN_GAIN_SHARES: [f64; 4] = [0.005, 0.02, 0.05, 0.12];
+/// Settings that are tried.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tried {
+    /// What a step must gain, as a share of the slowdowns that it touches.
+    pub min_gain_share: f64,
+    /// Quanta over which a move is weighed.
+    pub horizon_quanta: u32,
+    /// What predictive forecasts with.
+    pub forecaster: String,
+}
+
+impl Tried {
+    /// The rest of the settings is everybody's.
+    fn settings(&self, seed: u64) -> Settings {
+        let forecaster = self.forecaster.parse().unwrap_or(Settings::default().forecaster);
+        let Tried { min_gain_share, horizon_quanta, .. } = *self;
+        Settings { min_gain_share, horizon_quanta, forecaster, seed, ..Settings::default() }
+    }
+}
+
+/// Hysteresis from eager to calm, short and long sight, and two forecasters: every combination.
+fn settings() -> Vec<Tried> {
+    let forecasters = [ForecasterKind::SemiMarkov, ForecasterKind::Default];
+    let shares = [0.005, 0.02, 0.06];
+    let all = forecasters.iter().flat_map(|forecaster| {
+        [4, 16].into_iter().flat_map(move |horizon_quanta| {
+            shares.into_iter().map(move |min_gain_share| Tried {
+                min_gain_share,
+                horizon_quanta,
+                forecaster: forecaster.name().to_string(),
+            })
+        })
+    });
+    all.collect()
+}
 
 /// Runs the survey to its end, into a results folder of its own.
 pub fn run(request: &Request, around: &Surroundings<'_>) -> Result<Outcome<Mixes>, SurveyError> {
@@ -82,7 +117,9 @@ pub fn run(request: &Request, around: &Surroundings<'_>) -> Result<Outcome<Mixes
     let cycles = (request.quantum_cycles, request.quanta);
     let plan = Plan::here(Mixes::SURVEY, &bed, request.machine.text(), cycles, request.seed, names.clone());
     let folder = SurveyFolder::open(plan, around)?;
-    let contest = Contest { bed: &bed, known: &known, quanta: request.quanta, folder: &folder, around };
+    let settings = settings();
+    let contest =
+        Contest { bed: &bed, known: &known, settings: &settings, quanta: request.quanta, folder: &folder, around };
     let workers = at_once(draw::GUESTS, DEFAULT_MEMORY_MIB);
     let (for_tuning, for_comparison) = drawn.split_at(request.tuning);
     let (tuning, comparison) = names.split_at(request.tuning);
@@ -97,7 +134,7 @@ pub fn run(request: &Request, around: &Surroundings<'_>) -> Result<Outcome<Mixes
         quantum_cycles: request.quantum_cycles,
         quanta: request.quanta,
         seed: request.seed,
-        min_gain_shares: MIN_GAIN_SHARES.to_vec(),
+        settings,
         tuning,
         mixes,
     };
@@ -164,7 +201,7 @@ impl Collected for Mixes {
         if self.mixes.is_empty() {
             return Err("it has no mix".to_owned());
         }
-        self.tuning.iter().chain(&self.mixes).try_for_each(|finding| finding.check(self.min_gain_shares.len()))
+        self.tuning.iter().chain(&self.mixes).try_for_each(|finding| finding.check(self.settings.len()))
     }
 
     fn render(&self) -> Result<Vec<TextFile>, ReportError> {

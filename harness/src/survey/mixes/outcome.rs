@@ -18,19 +18,19 @@ pub(super) const STATIC: &str = "stay-put";
 /// A mix is worse off under a policy if it lost more than this share of staying put's throughput.
 pub(super) const WORSE: f64 = 0.01;
 
-/// The hysteresis with the largest mean throughput on the mixes for tuning; of equals the calmest. `None` if the policy
-/// did not run.
+/// The settings with the largest mean throughput on the mixes for tuning; of equals the last, which is calmer and sees
+/// farther. `None` if the policy did not run.
 pub(super) fn chosen(tuning: &[Finding], policy: &str) -> Option<usize> {
-    let levels = || tuning.iter().flat_map(|finding| &finding.runs).filter(|run| run.policy == policy);
-    let most = levels().map(|run| run.hysteresis).max()?;
+    let runs = || tuning.iter().flat_map(|finding| &finding.runs).filter(|run| run.policy == policy);
+    let most = runs().map(|run| run.setting).max()?;
     (0..=most)
         .rev()
-        .filter_map(|level| {
-            let scores = levels().filter(|run| run.hysteresis == level).filter_map(stp);
-            Some((level, mean(scores)?))
+        .filter_map(|setting| {
+            let scores = runs().filter(|run| run.setting == setting).filter_map(stp);
+            Some((setting, mean(scores)?))
         })
         .reduce(|best, other| if other.1 > best.1 { other } else { best })
-        .map(|(level, _)| level)
+        .map(|(setting, _)| setting)
 }
 
 /// System throughput of a run.
@@ -195,13 +195,14 @@ pub(super) fn recoloured_spread(mixes: &Mixes, policy: &str) -> Option<f64> {
 pub(super) mod tests {
     use super::*;
     use crate::report::collected::MachineFacts;
+    use crate::survey::mixes::Tried;
     use crate::survey::mixes::contest::{GuestFacts, Yardstick};
 
-    fn run(policy: &str, start: usize, hysteresis: usize, stp: f64) -> PolicyRun {
+    fn run(policy: &str, start: usize, setting: usize, stp: f64) -> PolicyRun {
         PolicyRun {
             policy: policy.to_owned(),
             knowledge: Knowledge::Seen,
-            hysteresis,
+            setting,
             start,
             recoloured: false,
             slowdowns: vec![4.0 / stp; 4],
@@ -240,7 +241,9 @@ pub(super) mod tests {
             quantum_cycles: 10_000_000,
             quanta: 200,
             seed: 1,
-            min_gain_shares: vec![0.01, 0.05],
+            settings: [0.01, 0.05]
+                .map(|min_gain_share| Tried { min_gain_share, horizon_quanta: 8, forecaster: "default".to_owned() })
+                .to_vec(),
             tuning: Vec::new(),
             mixes: vec![
                 finding("mix-01", [3.0, 3.2, 3.4], 3.3, 3.4, 3.5),
@@ -273,7 +276,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn the_hysteresis_is_the_best_on_mixes_for_tuning_and_of_equals_the_calmest() {
+    fn settings_are_the_best_on_mixes_for_tuning_and_of_equals_the_last() {
         let tuning = |by_level: &[f64]| {
             let runs = by_level.iter().zip(0..).map(|(stp, level)| run(YARDSTICK, 0, level, *stp)).collect();
             Finding { runs, ..finding("tuning-01", [3.0; 3], 3.0, 3.0, 3.0) }

@@ -1,5 +1,7 @@
 //! From runs to what people read: the verdict, the table of policies, the mixes, two figures.
 
+use std::collections::BTreeSet;
+
 use super::contest::{Finding, Knowledge};
 use super::outcome::{
     Contestant, STATIC, WORSE, YARDSTICK, best, best_static, chosen, duel, mean, recoloured_spread, share_closed, stp,
@@ -125,12 +127,14 @@ fn summary(mixes: &Mixes) -> Result<String, ReportError> {
         percent(recoloured_spread(mixes, YARDSTICK), 2),
     );
     text += &table(mixes, &field).markdown();
-    text += "\n![Throughput by mix, relative to staying put](gains.svg)\n\n## Hysteresis\n\n";
+    text += "\n![Throughput by mix, relative to staying put](gains.svg)\n\n## Settings\n\n";
     text += &format!(
-        "Chosen for each policy on {} other mixes: what a step must gain, as a share of the slowdowns of the domains that it touches.\n\n",
+        "Chosen for each policy that weighs moves on {} other mixes. A step must gain so much, as a share of the slowdowns of the domains that \
+         it touches, and is weighed over so many quanta; the cells are throughput above staying put from the same start, and moves. What \
+         was chosen is bold.\n\n",
         mixes.tuning.len()
     );
-    text += &hysteresis(mixes).markdown();
+    text += &settings(mixes).markdown();
     text += "\n![Throughput against moves](moves.svg)\n\n## Mixes\n\nThroughput (STP): guests' worth of undisturbed work at once.\n\n";
     text += &by_mix(mixes).markdown();
     Ok(text)
@@ -183,10 +187,10 @@ fn table(mixes: &Mixes, field: &Field) -> Table {
     table
 }
 
-/// A policy at each hysteresis on the mixes for tuning: throughput over that of staying put from the same start, and moves.
-pub(super) fn tried(mixes: &Mixes, policy: &str, level: usize) -> Option<(f64, f64)> {
+/// A policy with each settings on the mixes for tuning: throughput over that of staying put from the same start, and moves.
+pub(super) fn tried(mixes: &Mixes, policy: &str, setting: usize) -> Option<(f64, f64)> {
     let each = |finding: &Finding| {
-        let run = finding.runs.iter().find(|run| run.policy == policy && run.hysteresis == level)?;
+        let run = finding.runs.iter().find(|run| run.policy == policy && run.setting == setting)?;
         let put = finding.runs.iter().find(|other| other.policy == STATIC && other.start == run.start)?;
         Some((stp(run)? / stp(put)? - 1.0, run.moves as f64))
     };
@@ -194,22 +198,36 @@ pub(super) fn tried(mixes: &Mixes, policy: &str, level: usize) -> Option<(f64, f
     Some((mean(all.iter().map(|(gain, _)| *gain))?, mean(all.iter().map(|(_, moves)| *moves))?))
 }
 
-fn hysteresis(mixes: &Mixes) -> Table {
-    let heads: Vec<String> = mixes.min_gain_shares.iter().map(|share| percent(Some(*share), 1)).collect();
-    let columns = heads.iter().map(|head| (head.as_str(), Align::Right));
-    let mut table = Table::new(std::iter::once(("above staying put", Align::Left)).chain(columns));
-    for policy in names(&mixes.tuning).into_iter().filter(|name| *name != STATIC) {
-        let best = chosen(&mixes.tuning, policy);
-        let cells = (0..mixes.min_gain_shares.len()).map(|level| match tried(mixes, policy, level) {
+fn settings(mixes: &Mixes) -> Table {
+    let policies: Vec<&str> = weighing(mixes);
+    let columns = policies.iter().map(|policy| (*policy, Align::Right));
+    let heads = [("forecaster", Align::Left), ("weighed over", Align::Right), ("least gain", Align::Right)];
+    let mut table = Table::new(heads.into_iter().chain(columns));
+    for (place, setting) in mixes.settings.iter().enumerate() {
+        let cells = policies.iter().map(|policy| match tried(mixes, policy, place) {
             None => String::new(),
             Some((gain, moves)) => {
                 let text = format!("{}, {moves:.1} moves", percent(Some(gain), 2));
-                if best == Some(level) { format!("**{text}**") } else { text }
+                if chosen(&mixes.tuning, policy) == Some(place) { format!("**{text}**") } else { text }
             }
         });
-        table.row(std::iter::once(policy.to_owned()).chain(cells));
+        let head = [
+            setting.forecaster.clone(),
+            format!("{} quanta", setting.horizon_quanta),
+            percent(Some(setting.min_gain_share), 1),
+        ];
+        table.row(head.into_iter().chain(cells));
     }
     table
+}
+
+/// The policies to which settings matter: those that ran with more than one on the mixes for tuning.
+fn weighing(mixes: &Mixes) -> Vec<&str> {
+    let several = |policy: &&str| {
+        let runs = mixes.tuning.iter().flat_map(|finding| &finding.runs).filter(|run| run.policy == *policy);
+        runs.map(|run| run.setting).collect::<BTreeSet<_>>().len() > 1
+    };
+    names(&mixes.tuning).into_iter().filter(several).collect()
 }
 
 fn by_mix(mixes: &Mixes) -> Table {
@@ -232,7 +250,7 @@ fn table_for_programs(mixes: &Mixes) -> String {
         "mix",
         "policy",
         "knowledge",
-        "min_gain_share",
+        "setting",
         "start",
         "recoloured",
         "moves",
@@ -253,7 +271,7 @@ fn table_for_programs(mixes: &Mixes) -> String {
                         finding.mix.clone(),
                         run.policy.clone(),
                         knowledge.to_owned(),
-                        cell(mixes.min_gain_shares.get(run.hysteresis).copied()),
+                        run.setting.to_string(),
                         run.start.to_string(),
                         run.recoloured.to_string(),
                         run.moves.to_string(),
