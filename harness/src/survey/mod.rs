@@ -24,6 +24,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::control::ControlError;
+use crate::curves::CurvesError;
 use crate::input::InputError;
 use crate::interrupt::Interrupted;
 use crate::oracle::OracleError;
@@ -209,6 +210,9 @@ pub enum SurveyError {
         /// Why not.
         source: TrainError,
     },
+    /// What a program does with less of the LLC could not be told.
+    #[error(transparent)]
+    Curves(#[from] CurvesError),
     /// The best run could not be found.
     #[error("failed to find the best run of a mix")]
     Best(#[from] OracleError),

@@ -12,8 +12,9 @@ use predictor::policy::{Policy, PolicyKind};
 use predictor::train::{self, TrainSettings};
 use serde::{Deserialize, Serialize};
 
-use super::{Tried, draw};
+use super::{Estimated, Tried, draw};
 use crate::control::{self, ControlError, RunLength};
+use crate::curves::profile;
 use crate::experiment::Surroundings;
 use crate::host::Host;
 use crate::host::replayed::ReplayedHost;
@@ -215,12 +216,17 @@ impl Contest<'_> {
         let arrangements = arrangements_of(mix)?;
         let recordings = self.recordings(mix, label)?;
         let scene = self.scene(mix, &recordings, &arrangements, label)?;
-        let model = scene.model(None)?;
+        let additive = scene.model(None)?;
+        let analytic = self.with_curves(&additive, mix)?;
         let start = turn % arrangements.len();
         let mut runs = Vec::new();
         for kind in PolicyKind::ALL {
             for setting in self.matter_to(kind) {
-                let entry = Entry { kind, knowledge: Knowledge::Seen, model: &model, setting, start };
+                let model = match self.settings[setting].estimate {
+                    Estimated::Additive => &additive,
+                    Estimated::Analytic => &analytic,
+                };
+                let entry = Entry { kind, knowledge: Knowledge::Seen, model, setting, start };
                 runs.push(scene.under(entry)?);
             }
         }
@@ -238,8 +244,13 @@ impl Contest<'_> {
         let recordings = self.recordings(mix, label)?;
         let scene = self.scene(mix, &recordings, &arrangements, label)?;
         let guests = scene.guests();
-        let seen = scene.model(None)?;
-        let unseen = scene.model(Some(self.known.others(&guests)))?;
+        let mut seen = scene.model(None)?;
+        let mut unseen = scene.model(Some(self.known.others(&guests)))?;
+        if self.settings[chosen(PolicyKind::Reactive)].estimate == Estimated::Analytic {
+            seen = self.with_curves(&seen, mix)?;
+            // Nobody has curves of programs that were never seen: they are estimated from the phases' counters.
+            unseen = profile::without_profiles(&unseen, &mix.machine)?;
+        }
         let mut runs = Vec::new();
         for start in 0..arrangements.len() {
             for kind in PolicyKind::ALL {
@@ -260,6 +271,11 @@ impl Contest<'_> {
         }
         let oracle = Some(scene.best()?);
         Ok(Finding { mix: mix.name.clone(), guests, starts: arrangements.len(), runs, oracle })
+    }
+
+    /// `model` with miss-ratio curves of its phases, from the streams of the mix's guests.
+    fn with_curves(&self, model: &Model, mix: &Mix) -> Result<Model, SurveyError> {
+        Ok(profile::with_profiles(self.bed, model, mix, self.quanta, self.around.interrupt)?)
     }
 
     /// The settings that make a difference to a policy.

@@ -81,6 +81,18 @@ pub struct Tried {
     pub horizon_quanta: u32,
     /// What predictive forecasts with.
     pub forecaster: String,
+    /// How slowdowns are estimated.
+    pub estimate: Estimated,
+}
+
+/// How slowdowns are estimated: the same for all policies in a comparison.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Estimated {
+    /// From counters alone, sensitivity times intensity.
+    Additive,
+    /// From miss-ratio curves of the guests' streams, by phase.
+    Analytic,
 }
 
 impl Tried {
@@ -92,20 +104,20 @@ impl Tried {
     }
 }
 
-/// Hysteresis from eager to calm, short and long sight, and two forecasters: every combination.
+/// Eager and calm, short and long sight, two forecasters, two estimates of slowdowns: every combination.
 fn settings() -> Vec<Tried> {
-    let forecasters = [ForecasterKind::SemiMarkov, ForecasterKind::Default];
-    let shares = [0.005, 0.02, 0.06];
-    let all = forecasters.iter().flat_map(|forecaster| {
-        [4, 16].into_iter().flat_map(move |horizon_quanta| {
-            shares.into_iter().map(move |min_gain_share| Tried {
-                min_gain_share,
-                horizon_quanta,
-                forecaster: forecaster.name().to_string(),
-            })
-        })
-    });
-    all.collect()
+    let mut all = Vec::new();
+    for estimate in [Estimated::Additive, Estimated::Analytic] {
+        for forecaster in [ForecasterKind::SemiMarkov, ForecasterKind::Default] {
+            for horizon_quanta in [4, 16] {
+                for min_gain_share in [0.01, 0.05] {
+                    let forecaster = forecaster.name().to_string();
+                    all.push(Tried { min_gain_share, horizon_quanta, forecaster, estimate });
+                }
+            }
+        }
+    }
+    all
 }
 
 /// Runs the survey to its end, into a results folder of its own.
@@ -125,7 +137,7 @@ pub fn run(request: &Request, around: &Surroundings<'_>) -> Result<Outcome<Mixes
     let (tuning, comparison) = names.split_at(request.tuning);
     let tuning =
         folder.findings(tuning, workers, around, &|place, label| contest.tuning(&for_tuning[place], place, label))?;
-    let chosen = |kind: PolicyKind| outcome::chosen(&tuning, kind.name()).unwrap_or_default();
+    let chosen = |kind: PolicyKind| outcome::chosen(&tuning, &settings, kind.name());
     let mixes = folder.findings(comparison, workers, around, &|place, label| {
         contest.comparison(&for_comparison[place], &chosen, label)
     })?;

@@ -4,8 +4,8 @@
 //! staying put is the mean over the same starts. Intervals come from drawing mixes with replacement, probabilities from
 //! exchanging the two sides of each mix.
 
-use super::Mixes;
 use super::contest::{Finding, Knowledge, PolicyRun};
+use super::{Mixes, Tried};
 use crate::report::estimate::{Estimate, estimate, over_series, paired_permutation};
 use crate::report::metrics::Scores;
 
@@ -19,18 +19,21 @@ pub(super) const STATIC: &str = "stay-put";
 pub(super) const WORSE: f64 = 0.01;
 
 /// The settings with the largest mean throughput on the mixes for tuning; of equals the last, which is calmer and sees
-/// farther. `None` if the policy did not run.
-pub(super) fn chosen(tuning: &[Finding], policy: &str) -> Option<usize> {
-    let runs = || tuning.iter().flat_map(|finding| &finding.runs).filter(|run| run.policy == policy);
-    let most = runs().map(|run| run.setting).max()?;
-    (0..=most)
-        .rev()
-        .filter_map(|setting| {
-            let scores = runs().filter(|run| run.setting == setting).filter_map(stp);
-            Some((setting, mean(scores)?))
-        })
-        .reduce(|best, other| if other.1 > best.1 { other } else { best })
-        .map(|(setting, _)| setting)
+/// farther. How slowdowns are estimated is chosen with those of [`YARDSTICK`] and holds for all. A policy that was tried
+/// with nothing else gets the first settings of that estimate.
+pub(super) fn chosen(tuning: &[Finding], settings: &[Tried], policy: &str) -> usize {
+    let best = |policy: &str, fits: &dyn Fn(usize) -> bool| {
+        let mean_of = |setting: usize| {
+            let runs = tuning.iter().flat_map(|finding| &finding.runs);
+            mean(runs.filter(|run| run.policy == policy && run.setting == setting).filter_map(stp))
+        };
+        let tried = (0..settings.len()).rev().filter(|setting| fits(*setting));
+        let scored = tried.filter_map(|setting| Some((setting, mean_of(setting)?)));
+        scored.reduce(|best, other| if other.1 > best.1 { other } else { best }).map(|(setting, _)| setting)
+    };
+    let estimate = best(YARDSTICK, &|_| true).and_then(|setting| settings.get(setting)).map(|tried| tried.estimate);
+    let fits = |setting: usize| estimate.is_none_or(|estimate| settings[setting].estimate == estimate);
+    best(policy, &fits).or_else(|| (0..settings.len()).find(|setting| fits(*setting))).unwrap_or(0)
 }
 
 /// System throughput of a run.
@@ -195,7 +198,7 @@ pub(super) fn recoloured_spread(mixes: &Mixes, policy: &str) -> Option<f64> {
 pub(super) mod tests {
     use super::*;
     use crate::report::collected::MachineFacts;
-    use crate::survey::mixes::Tried;
+    use crate::survey::mixes::Estimated;
     use crate::survey::mixes::contest::{GuestFacts, Yardstick};
 
     fn run(policy: &str, start: usize, setting: usize, stp: f64) -> PolicyRun {
@@ -229,6 +232,11 @@ pub(super) mod tests {
         }
     }
 
+    fn tried(min_gain_share: f64) -> Tried {
+        let (horizon_quanta, forecaster) = (8, "default".to_owned());
+        Tried { min_gain_share, horizon_quanta, forecaster, estimate: Estimated::Additive }
+    }
+
     pub(in crate::survey::mixes) fn three_mixes() -> Mixes {
         Mixes {
             machine: MachineFacts {
@@ -241,9 +249,7 @@ pub(super) mod tests {
             quantum_cycles: 10_000_000,
             quanta: 200,
             seed: 1,
-            settings: [0.01, 0.05]
-                .map(|min_gain_share| Tried { min_gain_share, horizon_quanta: 8, forecaster: "default".to_owned() })
-                .to_vec(),
+            settings: [0.01, 0.05].map(tried).to_vec(),
             tuning: Vec::new(),
             mixes: vec![
                 finding("mix-01", [3.0, 3.2, 3.4], 3.3, 3.4, 3.5),
@@ -277,13 +283,27 @@ pub(super) mod tests {
 
     #[test]
     fn settings_are_the_best_on_mixes_for_tuning_and_of_equals_the_last() {
-        let tuning = |by_level: &[f64]| {
-            let runs = by_level.iter().zip(0..).map(|(stp, level)| run(YARDSTICK, 0, level, *stp)).collect();
+        let settings = [0.01, 0.05, 0.1].map(tried);
+        let tuning = |by_setting: &[f64]| {
+            let runs = by_setting.iter().zip(0..).map(|(stp, setting)| run(YARDSTICK, 0, setting, *stp)).collect();
             Finding { runs, ..finding("tuning-01", [3.0; 3], 3.0, 3.0, 3.0) }
         };
-        assert_eq!(chosen(&[tuning(&[3.0, 3.5, 3.2]), tuning(&[3.0, 3.0, 3.1])], YARDSTICK), Some(1));
-        assert_eq!(chosen(&[tuning(&[3.0, 3.0])], YARDSTICK), Some(1));
-        assert_eq!(chosen(&[], YARDSTICK), None);
+        assert_eq!(chosen(&[tuning(&[3.0, 3.5, 3.2]), tuning(&[3.0, 3.0, 3.1])], &settings, YARDSTICK), 1);
+        assert_eq!(chosen(&[tuning(&[3.0, 3.0])], &settings, YARDSTICK), 1);
+        assert_eq!(chosen(&[], &settings, YARDSTICK), 0);
+    }
+
+    #[test]
+    fn all_policies_estimate_slowdowns_as_the_yardstick_does() {
+        let settings = [tried(0.01), Tried { estimate: Estimated::Analytic, ..tried(0.01) }];
+        let runs = vec![
+            run(YARDSTICK, 0, 0, 3.0),
+            run(YARDSTICK, 0, 1, 3.1),
+            run("predictive", 0, 0, 3.5),
+            run("predictive", 0, 1, 3.2),
+        ];
+        let tuning = [Finding { runs, ..finding("tuning-01", [3.0; 3], 3.0, 3.0, 3.0) }];
+        assert_eq!(["predictive", YARDSTICK, "di"].map(|policy| chosen(&tuning, &settings, policy)), [1, 1, 1]);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::outcome::{
     Contestant, STATIC, WORSE, YARDSTICK, best, best_static, chosen, duel, mean, recoloured_spread, share_closed, stp,
     throughput,
 };
-use super::{Mixes, figures};
+use super::{Estimated, Mixes, figures};
 use crate::report::ReportError;
 use crate::report::estimate::Estimate;
 use crate::report::text::{Align, Table, cell, csv, number, percent};
@@ -130,7 +130,7 @@ fn summary(mixes: &Mixes) -> Result<String, ReportError> {
     text += "\n![Throughput by mix, relative to staying put](gains.svg)\n\n## Settings\n\n";
     text += &format!(
         "Chosen for each policy that weighs moves on {} other mixes. A step must gain so much, as a share of the slowdowns of the domains that \
-         it touches, and is weighed over so many quanta; the cells are throughput above staying put from the same start, and moves. What \
+         it touches, and is weighed over so many quanta; slowdowns are estimated as suits reactive best; the cells are throughput above staying put from the same start, and moves. What \
          was chosen is bold.\n\n",
         mixes.tuning.len()
     );
@@ -201,17 +201,27 @@ pub(super) fn tried(mixes: &Mixes, policy: &str, setting: usize) -> Option<(f64,
 fn settings(mixes: &Mixes) -> Table {
     let policies: Vec<&str> = weighing(mixes);
     let columns = policies.iter().map(|policy| (*policy, Align::Right));
-    let heads = [("forecaster", Align::Left), ("weighed over", Align::Right), ("least gain", Align::Right)];
+    let heads = [
+        ("slowdowns", Align::Left),
+        ("forecaster", Align::Left),
+        ("weighed over", Align::Right),
+        ("least gain", Align::Right),
+    ];
     let mut table = Table::new(heads.into_iter().chain(columns));
     for (place, setting) in mixes.settings.iter().enumerate() {
         let cells = policies.iter().map(|policy| match tried(mixes, policy, place) {
             None => String::new(),
             Some((gain, moves)) => {
                 let text = format!("{}, {moves:.1} moves", percent(Some(gain), 2));
-                if chosen(&mixes.tuning, policy) == Some(place) { format!("**{text}**") } else { text }
+                if chosen(&mixes.tuning, &mixes.settings, policy) == place { format!("**{text}**") } else { text }
             }
         });
+        let estimate = match setting.estimate {
+            Estimated::Additive => "additive",
+            Estimated::Analytic => "analytic",
+        };
         let head = [
+            estimate.to_owned(),
             setting.forecaster.clone(),
             format!("{} quanta", setting.horizon_quanta),
             percent(Some(setting.min_gain_share), 1),
