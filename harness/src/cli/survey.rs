@@ -15,7 +15,7 @@ use crate::input::InputError;
 use crate::interrupt::Interrupt;
 use crate::machines;
 use crate::mix;
-use crate::survey::{self, Collected, Outcome, SUMMARY, SurveyError, pairs, replay, sensitivity, solo};
+use crate::survey::{self, Collected, Outcome, SUMMARY, SurveyError, contention, pairs, replay, sensitivity, solo};
 use crate::testbed::BedKind;
 
 /// Arguments of `phasecast survey`.
@@ -29,6 +29,8 @@ use crate::testbed::BedKind;
       six pairs on variants of the machine: what the results depend on
   phasecast survey replay
       five mixes on the replayed host against the emulated one: how far apart they are
+  phasecast survey contention --pairs results/2026-01-31-replayed-survey-pairs
+      how far slowdowns told from guests alone are from those seen
   phasecast survey report results/2026-01-31-emulated-survey-solo
 
 A survey that was stopped, or of which some runs failed, goes on with what is missing when the same command is given again.")]
@@ -47,6 +49,8 @@ enum Survey {
     Sensitivity(SensitivityArgs),
     /// Run mixes on the emulated host and replay them: how far apart the two are, and what a replay costs.
     Replay(ReplayArgs),
+    /// Compare slowdowns that rules of contention tell from guests alone with those of guests together.
+    Contention(ContentionArgs),
     /// Make everything in a survey's folder again from its findings.
     Report(ReportArgs),
 }
@@ -178,6 +182,37 @@ struct ReplayArgs {
 }
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  phasecast survey contention --pairs results/2026-01-31-replayed-survey-pairs
+      40 pairs and 10 mixes of four guests: a few minutes where streams are recorded
+  phasecast survey contention --pairs results/2026-01-31-replayed-survey-pairs --draw 300 --mixes 0 --out /tmp/results
+      every pair")]
+struct ContentionArgs {
+    /// The folder of a complete pairs survey; machine, quantum and length are its
+    #[arg(long, value_name = "DIR")]
+    pairs: PathBuf,
+    /// How many of its pairs, half of them with a side that suffers
+    #[arg(long, value_name = "N", default_value_t = 40, value_parser = clap::value_parser!(u16).range(2..))]
+    draw: u16,
+    /// How many mixes of four guests behind one LLC, drawn by the seed
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    mixes: u16,
+    /// What pairs and mixes are drawn by
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    seed: u64,
+    /// Folder in which the results folder is made
+    #[arg(long, value_name = "DIR", default_value = "results")]
+    out: PathBuf,
+    #[command(flatten)]
+    cache: CacheArg,
+    #[command(flatten)]
+    qemu: QemuArg,
+    /// Print where the results are, and what was found, as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, clap::Args)]
 #[command(after_help = "Example:
   phasecast survey report results/2026-01-31-emulated-survey-solo")]
 struct ReportArgs {
@@ -192,6 +227,7 @@ pub fn run(args: &Args, interrupt: &Interrupt) -> anyhow::Result<()> {
         Survey::Pairs(args) => run_pairs(args, interrupt),
         Survey::Sensitivity(args) => run_sensitivity(args, interrupt),
         Survey::Replay(args) => run_replay(args, interrupt),
+        Survey::Contention(args) => run_contention(args, interrupt),
         Survey::Report(args) => {
             let files = survey::report_again(&args.folder).map_err(plainly)?;
             print(&format!("made again in {}: {}", args.folder.display(), files.join(", ")))
@@ -257,6 +293,25 @@ fn run_replay(args: &ReplayArgs, interrupt: &Interrupt) -> anyhow::Result<()> {
     args.common.take(interrupt, |around| replay::run(&request, around))
 }
 
+fn run_contention(args: &ContentionArgs, interrupt: &Interrupt) -> anyhow::Result<()> {
+    let request = contention::Request {
+        pairs: args.pairs.clone(),
+        drawn: args.draw.into(),
+        mixes: args.mixes.into(),
+        seed: args.seed,
+    };
+    let place = Place { out: &args.out, cache: &args.cache, qemu: &args.qemu, json: args.json };
+    place.take(interrupt, |around| contention::run(&request, around))
+}
+
+/// Where a survey's results go, and what it runs on.
+struct Place<'a> {
+    out: &'a Path,
+    cache: &'a CacheArg,
+    qemu: &'a QemuArg,
+    json: bool,
+}
+
 impl Common {
     /// The machine, with a control period that it can have.
     fn machine(&self) -> Result<Machine, InputError> {
@@ -265,6 +320,16 @@ impl Common {
         Ok(machine)
     }
 
+    fn take<Body: Collected>(
+        &self,
+        interrupt: &Interrupt,
+        survey: impl FnOnce(&Surroundings<'_>) -> Result<Outcome<Body>, SurveyError>,
+    ) -> anyhow::Result<()> {
+        Place { out: &self.out, cache: &self.cache, qemu: &self.qemu, json: self.json }.take(interrupt, survey)
+    }
+}
+
+impl Place<'_> {
     /// Takes the survey and answers with what it found.
     fn take<Body: Collected>(
         &self,
@@ -274,10 +339,9 @@ impl Common {
         let command: Vec<String> = std::env::args().collect();
         let progress = Progress::on_standard_error();
         let cache = self.cache.named();
-        let qemu = self.qemu.chosen(&self.cache)?;
+        let qemu = self.qemu.chosen(self.cache)?;
         let qemu = qemu.as_ref();
-        let around =
-            Surroundings { results: &self.out, cache, qemu, command: &command, interrupt, progress: &progress };
+        let around = Surroundings { results: self.out, cache, qemu, command: &command, interrupt, progress: &progress };
         let Outcome { folder, found } = survey(&around).map_err(plainly)?;
         if self.json {
             let answer = serde_json::json!({ "folder": folder, "found": found.for_programs() });
