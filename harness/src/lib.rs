@@ -15,6 +15,7 @@ pub mod results;
 
 pub mod sysfs;
 
+pub mod corun_tables;
 pub mod profiles;
 
 pub mod whatif;

@@ -50,6 +50,7 @@
 //! multiplied.
 
 pub mod analytic;
+pub mod corun;
 pub mod curve;
 pub mod learned;
 pub mod stalls;

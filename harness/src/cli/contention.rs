@@ -1,15 +1,19 @@
-//! `phasecast contention`: how much programs would slow each other down, from their profiles alone.
+//! `phasecast contention`: how much programs would slow each other down, from their profiles alone; and how well that can be told of
+//! pairs that other people measured.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
+use predictor::contention::corun::{self, HeldOut, Teller};
 use predictor::contention::stalls::{self, Assigned, Slowed};
 use serde_json::json;
 
 use crate::cli::print;
+use crate::corun_tables::{self, Placed};
 use crate::input::InputError;
 use crate::interrupt::Interrupt;
 use crate::profiles::Profiles;
+use crate::report::text::{Align, Table, number, percent};
 
 /// Arguments of `phasecast contention`.
 #[derive(Debug, clap::Args)]
@@ -18,22 +22,31 @@ use crate::profiles::Profiles;
       two programs on a cache of 11 ways, divided as 4 and 7
   phasecast contention --model stalls --profiles cache_profiles.csv --bandwidth-mib-s 20000 --app mcf06=11 --json
       one program with all of it: memory costs it nothing
+  phasecast contention --model learned --pairs pairs.csv --solo solo_counters.csv
+      how wrong a model is about pairs, and workloads, that it was not fitted on, beside simpler ones
 
-The table has a row for each program and number of ways, with the columns app, ways, ipc, memory_bandwidth_mib_s, stalls_total,
-stalls_l3_miss and stalls_store_buffer; stalls are shares of cycles.")]
+The table of profiles has a row for each program and number of ways, with the columns app, ways, ipc, memory_bandwidth_mib_s, stalls_total,
+stalls_l3_miss and stalls_store_buffer; stalls are shares of cycles. The table of pairs has machine, placement, subject, corunner and
+relative_ipc; the table of workloads alone machine, workload, cycles and perf's names of cache events.")]
 pub struct Args {
     /// How slowdowns are estimated.
     #[arg(long, value_enum)]
     model: Model,
     /// A table of programs alone with several numbers of ways of the last-level cache.
-    #[arg(long, value_name = "FILE.csv")]
-    profiles: PathBuf,
+    #[arg(long, value_name = "FILE.csv", required_if_eq("model", "stalls"))]
+    profiles: Option<PathBuf>,
     /// What the memory gives to all together, in MiB/s.
-    #[arg(long, value_name = "B", value_parser = bandwidth)]
-    bandwidth_mib_s: f64,
+    #[arg(long, value_name = "B", value_parser = bandwidth, required_if_eq("model", "stalls"))]
+    bandwidth_mib_s: Option<f64>,
     /// A program and the ways that it is assigned; once for each, and several times for several instances.
-    #[arg(long = "app", value_name = "NAME=WAYS", required = true, value_parser = app)]
+    #[arg(long = "app", value_name = "NAME=WAYS", required_if_eq("model", "stalls"), value_parser = app)]
     apps: Vec<(String, u32)>,
+    /// A table of workloads in pairs.
+    #[arg(long, value_name = "FILE.csv", required_if_eq_any([("model", "additive"), ("model", "di"), ("model", "learned"), ("model", "forest")]))]
+    pairs: Option<PathBuf>,
+    /// A table of the same workloads alone, with counters.
+    #[arg(long, value_name = "FILE.csv", requires = "pairs", required_if_eq_any([("model", "additive"), ("model", "di"), ("model", "learned"), ("model", "forest")]))]
+    solo: Option<PathBuf>,
     /// Answer as JSON.
     #[arg(long)]
     json: bool,
@@ -44,6 +57,14 @@ pub struct Args {
 enum Model {
     /// A partitioned cache, and memory bandwidth that stretches stalls.
     Stalls,
+    /// Sensitivity of one workload and intensity of the other.
+    Additive,
+    /// Miss rates only.
+    Di,
+    /// Sensitivity and intensity from counters alone.
+    Learned,
+    /// A random forest on counters alone.
+    Forest,
 }
 
 fn bandwidth(text: &str) -> Result<f64, String> {
@@ -59,11 +80,24 @@ fn app(text: &str) -> Result<(String, u32), String> {
 
 /// Runs the command.
 pub fn run(args: &Args, _interrupt: &Interrupt) -> anyhow::Result<()> {
-    let Model::Stalls = args.model;
-    let profiles = Profiles::read(&args.profiles)?;
+    match (args.model, &args.pairs, &args.solo, &args.profiles, args.bandwidth_mib_s) {
+        (Model::Stalls, _, _, Some(profiles), Some(bandwidth)) => run_stalls(args, profiles, bandwidth),
+        (Model::Stalls, ..) => Err(missing("--profiles and --bandwidth-mib-s")),
+        (_, Some(pairs), Some(solo), ..) => run_pairs(args, &corun_tables::read(pairs, solo)?),
+        _ => Err(missing("--pairs and --solo")),
+    }
+}
+
+/// What the parser has refused already.
+fn missing(arguments: &str) -> anyhow::Error {
+    InputError::new(format!("{arguments} are missing"), "see phasecast contention --help").into()
+}
+
+fn run_stalls(args: &Args, profiles: &Path, bandwidth_mib_s: f64) -> anyhow::Result<()> {
+    let profiles = Profiles::read(profiles)?;
     let assigned = |(name, ways): &(String, u32)| profiles.assigned(name, *ways).map_err(|error| error.at("--app"));
     let programs = args.apps.iter().map(assigned).collect::<Result<Vec<Assigned>, _>>()?;
-    let slowed = stalls::slowdowns(&programs, args.bandwidth_mib_s).map_err(|saturated| {
+    let slowed = stalls::slowdowns(&programs, bandwidth_mib_s).map_err(|saturated| {
         let (name, ways) = &args.apps[saturated.place];
         let problem = format!(
             "{name} with {ways} ways alone takes {} MiB/s, and the memory gives {}",
@@ -73,6 +107,61 @@ pub fn run(args: &Args, _interrupt: &Interrupt) -> anyhow::Result<()> {
     })?;
     let whole = Whole::of(&slowed);
     if args.json { print(&as_json(args, &slowed, whole).to_string()) } else { print(&as_text(args, &slowed, whole)) }
+}
+
+impl Model {
+    /// What is shown of pairs: the simple ones, and this.
+    fn tellers(self) -> Vec<Teller> {
+        let mut tellers = vec![Teller::Mean, Teller::PartnerMean, Teller::Additive];
+        tellers.extend(match self {
+            Model::Stalls | Model::Additive => vec![],
+            Model::Di => vec![Teller::Di],
+            Model::Learned => vec![Teller::Learned, Teller::LearnedNested],
+            Model::Forest => vec![Teller::Forest],
+        });
+        tellers
+    }
+}
+
+/// Both ways to hold out, as they are called in answers.
+const HELD_OUT: [(HeldOut, &str); 2] = [(HeldOut::Pair, "pair"), (HeldOut::Workload, "workload")];
+
+fn run_pairs(args: &Args, groups: &[Placed]) -> anyhow::Result<()> {
+    let (mut text, mut values) = (Vec::new(), Vec::new());
+    for group in groups {
+        for (held_out, what) in HELD_OUT {
+            let mut table = Table::new([
+                ("model", Align::Left),
+                ("mean absolute error", Align::Right),
+                ("interval of 80 %", Align::Right),
+                ("holds", Align::Right),
+            ]);
+            let mut rows = Vec::new();
+            for teller in args.model.tellers() {
+                let Some(tested) = corun::test(teller, held_out, &group.runs, &group.alone) else { continue };
+                table.row([
+                    teller.name().to_owned(),
+                    number(Some(tested.mean_absolute_error), 4),
+                    format!("+- {}", number(Some(tested.half_width), 3)),
+                    percent(Some(tested.within_interval), 0),
+                ]);
+                rows.push(json!({
+                    "model": teller.name(),
+                    "mean_absolute_error": tested.mean_absolute_error,
+                    "interval_half_width": tested.half_width,
+                    "within_interval": tested.within_interval,
+                }));
+            }
+            let (machine, placement) = (&group.machine, &group.placement);
+            let (runs, workloads) = (group.runs.len(), group.workloads.len());
+            text.push(format!(
+                "{machine} {placement}, relative IPC of {runs} co-runs of {workloads} workloads, each {what} held out in turn\n{}",
+                table.aligned()
+            ));
+            values.push(json!({ "machine": machine, "placement": placement, "held_out": what, "co_runs": runs, "models": rows }));
+        }
+    }
+    if args.json { print(&json!({ "tables": values }).to_string()) } else { print(&text.join("\n")) }
 }
 
 /// Scores of a whole mix.

@@ -15,7 +15,9 @@ use crate::input::InputError;
 use crate::interrupt::Interrupt;
 use crate::machines;
 use crate::mix;
-use crate::survey::{self, Collected, Outcome, SUMMARY, SurveyError, mixes, pairs, replay, sensitivity, solo};
+use crate::survey::{
+    self, Collected, Outcome, SUMMARY, SurveyError, contention, mixes, pairs, replay, sensitivity, solo,
+};
 use crate::testbed::BedKind;
 
 /// Arguments of `phasecast survey`.
@@ -31,6 +33,8 @@ use crate::testbed::BedKind;
       five mixes on the replayed host against the emulated one: how far apart they are
   phasecast survey mixes
       every policy on thirty random mixes, beside the best that could have been done
+  phasecast survey contention --pairs results/2026-01-31-replayed-survey-pairs
+      how far slowdowns told from guests alone are from those seen
   phasecast survey report results/2026-01-31-emulated-survey-solo
 
 A survey that was stopped, or of which some runs failed, goes on with what is missing when the same command is given again.")]
@@ -51,6 +55,8 @@ enum Survey {
     Replay(ReplayArgs),
     /// Compare all policies on random mixes, beside the best static placement and the best run there is.
     Mixes(MixesArgs),
+    /// Compare slowdowns that rules of contention tell from guests alone with those of guests together.
+    Contention(ContentionArgs),
     /// Make everything in a survey's folder again from its findings.
     Report(ReportArgs),
 }
@@ -210,6 +216,37 @@ struct MixesArgs {
 }
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  phasecast survey contention --pairs results/2026-01-31-replayed-survey-pairs
+      40 pairs and 10 mixes of four guests: a few minutes where streams are recorded
+  phasecast survey contention --pairs results/2026-01-31-replayed-survey-pairs --draw 300 --mixes 0 --out /tmp/results
+      every pair")]
+struct ContentionArgs {
+    /// The folder of a complete pairs survey; machine, quantum and length are its
+    #[arg(long, value_name = "DIR")]
+    pairs: PathBuf,
+    /// How many of its pairs, half of them with a side that suffers
+    #[arg(long, value_name = "N", default_value_t = 40, value_parser = clap::value_parser!(u16).range(2..))]
+    draw: u16,
+    /// How many mixes of four guests behind one LLC, drawn by the seed
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    mixes: u16,
+    /// What pairs and mixes are drawn by
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    seed: u64,
+    /// Folder in which the results folder is made
+    #[arg(long, value_name = "DIR", default_value = "results")]
+    out: PathBuf,
+    #[command(flatten)]
+    cache: CacheArg,
+    #[command(flatten)]
+    qemu: QemuArg,
+    /// Print where the results are, and what was found, as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, clap::Args)]
 #[command(after_help = "Example:
   phasecast survey report results/2026-01-31-emulated-survey-solo")]
 struct ReportArgs {
@@ -225,6 +262,7 @@ pub fn run(args: &Args, interrupt: &Interrupt) -> anyhow::Result<()> {
         Survey::Sensitivity(args) => run_sensitivity(args, interrupt),
         Survey::Replay(args) => run_replay(args, interrupt),
         Survey::Mixes(args) => run_mixes(args, interrupt),
+        Survey::Contention(args) => run_contention(args, interrupt),
         Survey::Report(args) => {
             let files = survey::report_again(&args.folder).map_err(plainly)?;
             print(&format!("made again in {}: {}", args.folder.display(), files.join(", ")))
@@ -301,10 +339,29 @@ fn run_mixes(args: &MixesArgs, interrupt: &Interrupt) -> anyhow::Result<()> {
         programs: args.programs.clone(),
     };
     if args.announce {
-        let list = args.common.surrounded(interrupt, |around| mixes::announce(&request, around))?;
+        let list = args.common.place().surrounded(interrupt, |around| mixes::announce(&request, around))?;
         return print(list.trim_end());
     }
     args.common.take(interrupt, |around| mixes::run(&request, around))
+}
+
+fn run_contention(args: &ContentionArgs, interrupt: &Interrupt) -> anyhow::Result<()> {
+    let request = contention::Request {
+        pairs: args.pairs.clone(),
+        drawn: args.draw.into(),
+        mixes: args.mixes.into(),
+        seed: args.seed,
+    };
+    let place = Place { out: &args.out, cache: &args.cache, qemu: &args.qemu, json: args.json };
+    place.take(interrupt, |around| contention::run(&request, around))
+}
+
+/// Where a survey's results go, and what it runs on.
+struct Place<'a> {
+    out: &'a Path,
+    cache: &'a CacheArg,
+    qemu: &'a QemuArg,
+    json: bool,
 }
 
 impl Common {
@@ -315,6 +372,20 @@ impl Common {
         Ok(machine)
     }
 
+    fn take<Body: Collected>(
+        &self,
+        interrupt: &Interrupt,
+        survey: impl FnOnce(&Surroundings<'_>) -> Result<Outcome<Body>, SurveyError>,
+    ) -> anyhow::Result<()> {
+        self.place().take(interrupt, survey)
+    }
+
+    fn place(&self) -> Place<'_> {
+        Place { out: &self.out, cache: &self.cache, qemu: &self.qemu, json: self.json }
+    }
+}
+
+impl Place<'_> {
     /// Takes the survey and answers with what it found.
     fn take<Body: Collected>(
         &self,
@@ -338,10 +409,9 @@ impl Common {
         let command: Vec<String> = std::env::args().collect();
         let progress = Progress::on_standard_error();
         let cache = self.cache.named();
-        let qemu = self.qemu.chosen(&self.cache)?;
+        let qemu = self.qemu.chosen(self.cache)?;
         let qemu = qemu.as_ref();
-        let around =
-            Surroundings { results: &self.out, cache, qemu, command: &command, interrupt, progress: &progress };
+        let around = Surroundings { results: self.out, cache, qemu, command: &command, interrupt, progress: &progress };
         what(&around).map_err(plainly)
     }
 }

@@ -133,12 +133,12 @@ pub fn with_profiles(
 }
 
 /// `model` with the analytic rule and no curves: what each phase does with less of the LLC is estimated from its counters.
-pub fn without_profiles(model: &Model, machine: &Machine) -> Result<Model, CurvesError> {
+#[must_use]
+pub fn without_profiles(model: &Model, machine: &Machine) -> Model {
     let mut parts: ModelParts = model.parts().clone();
     parts.pressures.iter_mut().for_each(|pressure| pressure.profile = None);
     parts.contention.rule = contention(machine).rule;
-    Model::new(parts)
-        .map_err(|error| CurvesError::Train { guest: "every other program".to_owned(), source: error.into() })
+    Model::new(parts).expect("a checked model of a checked machine")
 }
 
 /// A guest replayed alone twice.

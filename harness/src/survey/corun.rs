@@ -195,14 +195,14 @@ fn name_of(setting: &Setting<'_>, run: &str) -> String {
     if setting.name.is_empty() { run.to_owned() } else { format!("{}.{run}", setting.name) }
 }
 
-fn series(name: &str, played: &Played) -> Series {
+pub(super) fn series(name: &str, played: &Played) -> Series {
     let mut series = Series::of(name);
     played.samples.iter().for_each(|sample| series.push(sample, None, None));
     series
 }
 
 /// The comparison at equal work; `None` if one of the runs retired nothing, or nothing was counted.
-fn compare(work: &Work<'_>, alone: &Series, together: &Series) -> Option<Side> {
+pub(super) fn compare(work: &Work<'_>, alone: &Series, together: &Series) -> Option<Side> {
     let (alone, together) = (Path::of(alone), Path::of(together));
     let span = alone.instructions().min(together.instructions());
     if span <= 0.0 {

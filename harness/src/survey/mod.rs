@@ -7,6 +7,7 @@
 //!
 //! This file owns what surveys share; what is run and what it means is each survey's own module.
 
+pub mod contention;
 pub mod corun;
 pub mod folder;
 pub mod mixes;
@@ -118,12 +119,29 @@ pub fn render(folder: &Path) -> Result<Vec<TextFile>, SurveyError> {
     }
     match head.survey.as_str() {
         mixes::Mixes::SURVEY => rendered::<mixes::Mixes>(&text, &unreadable),
+        contention::Contended::SURVEY => rendered::<contention::Contended>(&text, &unreadable),
         pairs::Pairs::SURVEY => rendered::<pairs::Pairs>(&text, &unreadable),
         replay::Replay::SURVEY => rendered::<replay::Replay>(&text, &unreadable),
         sensitivity::Sensitivity::SURVEY => rendered::<sensitivity::Sensitivity>(&text, &unreadable),
         solo::Solo::SURVEY => rendered::<solo::Solo>(&text, &unreadable),
         other => Err(unreadable(format!("this release knows no survey called {other:?}")).into()),
     }
+}
+
+/// What the complete survey of this kind in `folder` found.
+fn found_in<Body: Collected>(folder: &Path) -> Result<Body, SurveyError> {
+    let file = folder.join(FINDINGS);
+    let wrong = |problem: String| {
+        let remedy = format!("give a folder that `phasecast survey {}` has completed", Body::SURVEY);
+        InputError::new(problem, remedy).in_file(&file)
+    };
+    let text = std::fs::read_to_string(&file).map_err(|error| wrong(error.to_string()))?;
+    let kept: Kept<Body> = serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
+    if (kept.survey.as_str(), kept.version) != (Body::SURVEY, VERSION) {
+        return Err(wrong(format!("it is a survey called {:?}, version {}", kept.survey, kept.version)).into());
+    }
+    kept.findings.check().map_err(wrong)?;
+    Ok(kept.findings)
 }
 
 fn rendered<Body: Collected>(
@@ -210,12 +228,17 @@ pub enum SurveyError {
         /// Why not.
         source: TrainError,
     },
-    /// What a program does with less of the LLC could not be told.
-    #[error(transparent)]
-    Curves(#[from] CurvesError),
     /// The best run could not be found.
     #[error("failed to find the best run of a mix")]
     Best(#[from] OracleError),
+    /// A guest could not be profiled.
+    #[error("failed to profile {what}")]
+    Profile {
+        /// Which run.
+        what: String,
+        /// Why not.
+        source: Box<CurvesError>,
+    },
     /// A guest retired nothing, so that there is no work to compare.
     #[error("failed to compare {what} with its guests alone: one of them retired no instruction; give more quanta")]
     NoWork {

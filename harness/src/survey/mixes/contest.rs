@@ -249,7 +249,7 @@ impl Contest<'_> {
         if self.settings[chosen(PolicyKind::Reactive)].estimate == Estimated::Analytic {
             seen = self.with_curves(&seen, mix)?;
             // Nobody has curves of programs that were never seen: they are estimated from the phases' counters.
-            unseen = profile::without_profiles(&unseen, &mix.machine)?;
+            unseen = profile::without_profiles(&unseen, &mix.machine);
         }
         let mut runs = Vec::new();
         for start in 0..arrangements.len() {
@@ -275,7 +275,8 @@ impl Contest<'_> {
 
     /// `model` with miss-ratio curves of its phases, from the streams of the mix's guests.
     fn with_curves(&self, model: &Model, mix: &Mix) -> Result<Model, SurveyError> {
-        Ok(profile::with_profiles(self.bed, model, mix, self.quanta, self.around.interrupt)?)
+        let profiled = profile::with_profiles(self.bed, model, mix, self.quanta, self.around.interrupt);
+        profiled.map_err(|source| SurveyError::Profile { what: mix.name.clone(), source: Box::new(source) })
     }
 
     /// The settings that make a difference to a policy.
