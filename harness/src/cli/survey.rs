@@ -15,8 +15,11 @@ use crate::input::InputError;
 use crate::interrupt::Interrupt;
 use crate::machines;
 use crate::mix;
-use crate::survey::{self, Collected, Outcome, SUMMARY, SurveyError, pairs, replay, sensitivity, solo};
+use crate::survey::{self, Collected, Outcome, SUMMARY, SurveyError, merge, pairs, replay, sensitivity, solo};
 use crate::testbed::BedKind;
+use crate::workers::Shard;
+
+mod simulated;
 
 /// Arguments of `phasecast survey`.
 #[derive(Debug, clap::Args)]
@@ -29,7 +32,14 @@ use crate::testbed::BedKind;
       six pairs on variants of the machine: what the results depend on
   phasecast survey replay
       five mixes on the replayed host against the emulated one: how far apart they are
+  phasecast survey sweep
+      when acting ahead pays, on the simulated host: phase length, forecast quality, cost of moves, budget
+  phasecast survey placements
+      two guests on one CPU, one core, one LLC, and ever further apart
   phasecast survey report results/2026-01-31-emulated-survey-solo
+  phasecast survey pairs --shard 1/2    and, elsewhere,    phasecast survey pairs --shard 2/2
+  phasecast survey merge results/*-shard-*-partial
+      half of the runs in each of two processes, then all findings in one folder
 
 A survey that was stopped, or of which some runs failed, goes on with what is missing when the same command is given again.")]
 pub struct Args {
@@ -47,6 +57,12 @@ enum Survey {
     Sensitivity(SensitivityArgs),
     /// Run mixes on the emulated host and replay them: how far apart the two are, and what a replay costs.
     Replay(ReplayArgs),
+    /// Vary one thing on the simulated host over many random mixes: when does acting ahead pay?
+    Sweep(simulated::SweepArgs),
+    /// Put two guests ever further apart on the simulated host: one CPU, one core, one LLC, another LLC, another node.
+    Placements(simulated::PlacementsArgs),
+    /// Put the findings of shards together, so that the survey can be completed.
+    Merge(MergeArgs),
     /// Make everything in a survey's folder again from its findings.
     Report(ReportArgs),
 }
@@ -54,6 +70,9 @@ enum Survey {
 /// What all surveys can be told.
 #[derive(Debug, clap::Args)]
 struct Common {
+    /// Do only every N-th of the runs, the I-th of them first, into a folder of its own, as 2/3
+    #[arg(long, value_name = "I/N")]
+    shard: Option<Shard>,
     /// The machine: a preset's name, or a TOML file
     #[arg(long, value_name = "MACHINE", default_value = "small-2x2")]
     machine: String,
@@ -179,6 +198,21 @@ struct ReplayArgs {
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:
+  phasecast survey merge results/2026-01-31-replayed-survey-pairs-shard-*-partial
+
+Shards of different plans are refused. The survey's command without --shard then makes the results of what was merged; a
+survey whose later runs need earlier ones' findings is given to shards once more before that.")]
+struct MergeArgs {
+    /// Folders that shards of one survey left
+    #[arg(required = true)]
+    folders: Vec<PathBuf>,
+    /// Answer as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:
   phasecast survey report results/2026-01-31-emulated-survey-solo")]
 struct ReportArgs {
     /// A survey's folder
@@ -192,6 +226,9 @@ pub fn run(args: &Args, interrupt: &Interrupt) -> anyhow::Result<()> {
         Survey::Pairs(args) => run_pairs(args, interrupt),
         Survey::Sensitivity(args) => run_sensitivity(args, interrupt),
         Survey::Replay(args) => run_replay(args, interrupt),
+        Survey::Sweep(args) => simulated::run_sweep(args, interrupt),
+        Survey::Placements(args) => simulated::run_placements(args, interrupt),
+        Survey::Merge(args) => run_merge(args),
         Survey::Report(args) => {
             let files = survey::report_again(&args.folder).map_err(plainly)?;
             print(&format!("made again in {}: {}", args.folder.display(), files.join(", ")))
@@ -257,6 +294,20 @@ fn run_replay(args: &ReplayArgs, interrupt: &Interrupt) -> anyhow::Result<()> {
     args.common.take(interrupt, |around| replay::run(&request, around))
 }
 
+fn run_merge(args: &MergeArgs) -> anyhow::Result<()> {
+    let merge::Merged { folder, done, missing } = merge::merge(&args.folders).map_err(plainly)?;
+    if args.json {
+        let answer = serde_json::json!({ "folder": folder, "done": done, "missing": missing });
+        return print(&format!("{answer:#}"));
+    }
+    let left = if missing.is_empty() { String::new() } else { format!("; missing: {}", missing.join(", ")) };
+    print(&format!(
+        "{done} of {} findings are in {}{left}\nthe survey's command without --shard goes on there",
+        done + missing.len(),
+        folder.display()
+    ))
+}
+
 impl Common {
     /// The machine, with a control period that it can have.
     fn machine(&self) -> Result<Machine, InputError> {
@@ -276,9 +327,21 @@ impl Common {
         let cache = self.cache.named();
         let qemu = self.qemu.chosen(&self.cache)?;
         let qemu = qemu.as_ref();
-        let around =
-            Surroundings { results: &self.out, cache, qemu, command: &command, interrupt, progress: &progress };
-        let Outcome { folder, found } = survey(&around).map_err(plainly)?;
+        let (results, shard) = (self.out.as_path(), self.shard);
+        let around = Surroundings { results, cache, qemu, command: &command, interrupt, progress: &progress, shard };
+        let Outcome { folder, found } = match survey(&around) {
+            // A shard that did its share did what it was asked for.
+            Err(SurveyError::Part { folder, shard, done, of }) => {
+                return print(&if self.json {
+                    let answer =
+                        serde_json::json!({ "folder": folder, "shard": shard.to_string(), "done": done, "of": of });
+                    format!("{answer:#}")
+                } else {
+                    format!("shard {shard}: {done} of {of} findings are in {}", folder.display())
+                });
+            }
+            survey => survey.map_err(plainly)?,
+        };
         if self.json {
             let answer = serde_json::json!({ "folder": folder, "found": found.for_programs() });
             return print(&format!("{answer:#}"));
