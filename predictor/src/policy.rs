@@ -418,4 +418,7 @@ impl Policy {
 mod damaged_models;
 
 #[cfg(test)]
+mod laws;
+
+#[cfg(test)]
 mod tests;

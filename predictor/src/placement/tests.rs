@@ -123,6 +123,37 @@ fn a_gain_below_the_needed_share_moves_nobody() {
     assert!(step.gain > 0.0 && step.gain < step.needed);
 }
 
+/// A chase and a stream together for the given part of the time, harmless in the rest; `first` says which comes first.
+fn outlook(scene: &Scene, share: f64, first: bool) -> Vec<Stretch> {
+    let pressing = Stretch { share, ..scene.outlook[0].clone() };
+    let idle = Stretch { share: 1.0 - share, demands: BTreeMap::new() };
+    if first { vec![pressing, idle] } else { vec![idle, pressing] }
+}
+
+#[test]
+fn a_gain_that_ends_next_quantum_moves_nobody_and_one_that_lasts_does() {
+    let guests = [(0, demand(&CHASE)), (0, demand(&STREAM)), (1, demand(&COMPUTE)), (1, demand(&COMPUTE))];
+    let mut scene = Scene::new(&[2, 2], &guests);
+    let lasting = scene.outlook.clone();
+    for (share, moves) in [(0.02, 0), (0.9, 2)] {
+        scene.outlook = lasting.clone();
+        scene.outlook = outlook(&scene, share, true);
+        let plan = scene.problem(0.05, 0.03).solve();
+        assert_eq!(scene.current.moves_to(&plan.placement).len(), moves, "{share} of the time");
+    }
+}
+
+#[test]
+fn what_only_begins_to_pay_later_is_not_done_yet() {
+    let guests = [(0, demand(&CHASE)), (0, demand(&STREAM)), (1, demand(&COMPUTE)), (1, demand(&COMPUTE))];
+    let mut scene = Scene::new(&[2, 2], &guests);
+    scene.outlook = outlook(&scene, 0.5, false);
+    let plan = scene.problem(0.05, 0.03).solve();
+    assert_eq!(plan.placement, scene.current);
+    let step = plan.alternatives[&vcpu(0)];
+    assert!(step.gain > step.needed && !step.is_worth_it(), "{step:?}");
+}
+
 fn any_scene(cpus: Vec<u32>) -> impl Strategy<Value = Scene> {
     let domains = u32::try_from(cpus.len()).expect("few");
     let guest = (0..domains, (0.0f64..0.1, 0.0f64..6.0, 0.0f64..5.0, 0.0f64..1.0));
@@ -165,6 +196,13 @@ proptest! {
         let scene = Scene::new(&[2, 2], &guests);
         let problem = scene.problem(migration_cost, 0.0);
         prop_assert!((problem.solve().cost_after - scene.exhaustive(&problem)).abs() < 1e-9);
+    }
+
+    #[test]
+    fn no_more_move_than_may(scene in any_scene(vec![2, 2, 3]), most_moves in 0usize..5) {
+        let problem = Problem { most_moves, ..scene.problem(0.0, 0.0) };
+        let plan = problem.solve();
+        prop_assert!(scene.current.moves_to(&plan.placement).len() <= most_moves);
     }
 
     #[test]

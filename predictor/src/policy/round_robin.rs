@@ -2,20 +2,24 @@
 //!
 //! # Method
 //!
-//! Every [`super::Settings::round_robin_quanta`] quanta, in each domain the vCPU that has been there longest goes on to the
-//! next domain, all at once; of several the one with the lowest id. Rotating whole domains would keep neighbours
-//! together, and change nothing where all domains are alike.
+//! Every [`super::Settings::round_robin_quanta`] quanta two domains take a turn, the first and the second, then the second and
+//! the third, and so on round: the vCPU that has been longest in the one goes to the other, in exchange for the one that
+//! came there last where no CPU is free; of several the one with the lowest id. Rotating whole domains would keep neighbours
+//! together, and change nothing where all domains are alike; so would exchanging the two that have been there longest.
 //!
 //! # Properties
 //!
-//! Each domain keeps the number of vCPUs it has, as long as all who are to go on may; nobody is left in a domain for ever.
+//! Nobody is left in a domain for ever. On two domains of two CPUs everybody has everybody as a neighbour.
 //!
 //! # Reference
 //!
 //! None: it is a baseline, as in Zhuravlev et al., "Addressing shared resource contention in multicore processors via
 //! scheduling", ASPLOS 2010, where placements that change without a reason come out between the best and the worst.
 
+use std::cmp::Reverse;
+
 use super::view::{Choice, View};
+use crate::counters::VcpuId;
 
 pub(super) fn choose(view: &View<'_>) -> Choice {
     let period = u64::from(view.settings.round_robin_quanta);
@@ -27,13 +31,18 @@ pub(super) fn choose(view: &View<'_>) -> Choice {
     if domains.len() < 2 {
         return view.stay("there is one domain only");
     }
+    let turn = (view.quanta / period) as usize;
+    let (from, to) = (domains[turn % domains.len()].id, domains[(turn + 1) % domains.len()].id);
+    let stay = |vcpu: &VcpuId| view.watches.get(vcpu).map_or(0, |watch| watch.stay_quanta());
+    let movable = |domain| view.placement.members(domain).filter(|vcpu| view.is_movable(*vcpu));
     let mut target = view.placement.clone();
-    for (place, domain) in domains.iter().enumerate() {
-        let next = &domains[(place + 1) % domains.len()];
-        let stay = |vcpu| view.watches.get(&vcpu).map_or(0, |watch| watch.stay_quanta());
-        let movable = view.placement.members(domain.id).filter(|vcpu| view.is_movable(*vcpu));
-        let oldest = movable.min_by_key(|vcpu| (std::cmp::Reverse(stay(*vcpu)), *vcpu));
-        oldest.map(|vcpu| target.0.insert(vcpu, next.id));
+    let note = format!("whoever has been longest in domain {} goes to domain {}", from.0, to.0);
+    if let Some(oldest) = movable(from).min_by_key(|vcpu| (Reverse(stay(vcpu)), *vcpu)) {
+        target.0.insert(oldest, to);
+        let latest = movable(to).min_by_key(|vcpu| (stay(vcpu), *vcpu));
+        if let Some(latest) = latest.filter(|_| !view.has_room(view.placement, to)) {
+            target.0.insert(latest, from);
+        }
     }
-    Choice { placement: view.towards(&target), note: "whoever has been longest in a domain goes on".to_owned() }
+    Choice { placement: view.towards(&target), note }
 }

@@ -272,3 +272,47 @@ impl BackOff {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::counters::GuestId;
+
+    fn score(realised_gain: f64) -> MoveScore {
+        MoveScore { decided: 0, moves: vec![], quanta: 8, predicted_gain: 1.0, realised_gain }
+    }
+
+    fn after(back_off: &mut BackOff, gains: &[f64]) -> u32 {
+        back_off.learn(&gains.iter().map(|gain| score(*gain)).collect::<Vec<_>>());
+        back_off.pause_quanta()
+    }
+
+    #[test]
+    fn a_few_bad_moves_are_no_evidence_and_neither_are_many_that_are_as_often_good() {
+        assert_eq!(after(&mut BackOff::default(), &[-1.0; 5]), 0);
+        assert_eq!(after(&mut BackOff::default(), &[-1.0, 1.0].repeat(20)), 0);
+    }
+
+    #[test]
+    fn pauses_grow_until_moves_pay_again() {
+        let mut back_off = BackOff::default();
+        let lost = [-1.0, -1.1, -0.9, -1.0, -1.2, -0.8];
+        assert_eq!([0; 3].map(|_| after(&mut back_off, &lost)), [16, 32, 64]);
+        let _ = after(&mut back_off, &[1.0, 1.1, 0.9, 1.0, 1.2, 0.8]);
+        let next = lost.iter().cycle().map(|gain| after(&mut back_off, &[*gain])).find(|pause| *pause != 64);
+        assert_eq!(next, Some(16));
+    }
+
+    #[test]
+    fn moves_that_share_a_domain_are_scored_together() {
+        let moved = |guest, from, to| Move {
+            vcpu: VcpuId { guest: GuestId(guest), index: 0 },
+            from: DomainId(from),
+            to: DomainId(to),
+        };
+        let groups = together(&[moved(0, 0, 1), moved(1, 2, 3), moved(2, 1, 0), moved(3, 3, 4)]);
+        let guests = |moves: &[Move]| moves.iter().map(|moved| moved.vcpu.guest.0).collect::<Vec<_>>();
+        let groups: BTreeSet<Vec<u32>> = groups.iter().map(|(_, moves)| guests(moves)).collect();
+        assert_eq!(groups, [vec![0, 2], vec![1, 3]].into());
+    }
+}
