@@ -235,6 +235,7 @@ fn demand(contention: &RawContention, vcpu: &RawVcpu) -> Result<Demand, (InputEr
             bytes_per_cycle: raw.bytes_per_cycle,
             cache_sensitivity: raw.cache_sensitivity,
             bandwidth_sensitivity: raw.bandwidth_sensitivity,
+            ..Demand::default()
         }),
         (None, Some(pressure)) => {
             let Pressure { cycles_per_instruction, stall_share, .. } = *pressure;
@@ -250,8 +251,7 @@ fn demand(contention: &RawContention, vcpu: &RawVcpu) -> Result<Demand, (InputEr
                 let problem = "has a negative rate, no cycles per instruction, or a stall_share outside 0 to 1";
                 return Err((InputError::new(problem, "give rates of the vCPU alone"), "pressure"));
             }
-            let contention =
-                Contention { miss_per_hit_time: contention.miss_per_hit_time, memory_bytes_per_cycle: None };
+            let contention = Contention::additive(contention.miss_per_hit_time, None);
             Ok(contention.demand(pressure, &Calibration::default()))
         }
         _ => Err((

@@ -1,16 +1,28 @@
 //! What a phase asks of cache and bandwidth, and how much co-located phases slow each other down.
 //!
-//! Owns the one estimate of co-run slowdown that every policy shares, and its correction by what is then observed.
-//! Which vCPUs to put together is [`crate::placement`]'s business.
+//! Owns the demands, the interface of all rules that make slowdowns of them, the two simplest rules, and the correction by what is then
+//! observed. Which vCPUs to put together is [`crate::placement`]'s business.
 //!
 //! # Problem
 //!
-//! Given counters of each phase *alone*, by how much is vCPU `i` slowed in an LLC domain with the vCPUs `J`?
+//! Given counters of each phase *alone*, by how much is each vCPU slowed in an LLC domain with the others?
 //!
-//! # Model
+//! # Rules
 //!
-//! Sensitivity times intensity, added over two resources. It is the baseline of the field, not the last word: no
-//! miss-ratio curves, no queueing below saturation.
+//! One call, [`Contention::slowdowns`]: demands in, slowdowns out. Which [`Rule`] answers is data of a model:
+//!
+//! - [`Rule::Additive`], below: sensitivity times intensity. The baseline of the field.
+//! - [`Rule::Analytic`]: shared LRU cache and memory queue from miss-ratio curves ([`analytic`]).
+//! - [`Rule::Learned`]: products of sensitivity and intensity, weighted as co-runs on a machine taught ([`learned`]).
+//! - [`Rule::Di`]: miss rates only (Zhuravlev, Blagodurov, Fedorova, ASPLOS 2010): `1 + u_i * sum of u_j` with `u` the bandwidth
+//!   that misses take, as a share of the memory's. The sum over a domain is least where miss rates are spread evenly, which is all
+//!   that DI says; its numbers are no slowdowns.
+//!
+//! A partitioned cache with profiles by ways is another question: [`stalls`].
+//!
+//! # The additive rule
+//!
+//! No miss-ratio curves, no queueing below saturation.
 //!
 //! ```text
 //! slowdown(i | J) = 1 + cache(i) * r(J) / (r(i) + r(J)) + bandwidth(i) * overload
@@ -28,18 +40,25 @@
 //!
 //! # Properties
 //!
-//! Alone is exactly 1. A neighbour never helps, and never hurts a vCPU that does not wait for memory. A vCPU with no
-//! demand hurts nobody.
+//! Of every rule, each with a test: alone is exactly 1; a neighbour never helps; a vCPU with no demand hurts nobody and is hurt by nobody.
 //!
 //! # Correction
 //!
 //! A phase is shared by programs that differ in CPI and in how much they fear neighbours. [`Calibration`] keeps, for
-//! one vCPU in one phase, its CPI alone relative to the model's (learned in quanta where the model says that neighbours
-//! do nothing) and its sensitivity relative to the model's (learned where they do).
+//! one vCPU in one phase, its CPI alone relative to the model's (learned in quanta where the rule says that neighbours
+//! do nothing) and its sensitivity relative to the model's (learned where they do). It works for every rule: each one's excess over 1 is
+//! multiplied.
 
+pub mod analytic;
+pub mod curve;
+pub mod learned;
 pub mod stalls;
 
 use serde::{Deserialize, Serialize};
+
+use self::analytic::SharedLlc;
+use self::curve::ShareCurve;
+use self::learned::Learned;
 
 /// How much slower than alone, in time for the same work: 1.0 = alone, 2.0 = half speed. Never below 1.
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Serialize, Deserialize)]
@@ -58,7 +77,7 @@ impl std::fmt::Display for Slowdown {
 }
 
 /// What a phase does alone, per 1000 instructions: the mean over its quanta in training.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Pressure {
     /// References to the LLC.
@@ -71,6 +90,21 @@ pub struct Pressure {
     pub cycles_per_instruction: f64,
     /// Share of cycles in which the core waited for memory, in [0, 1].
     pub stall_share: f64,
+    /// What it would do with less of the cache, where somebody measured that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<Profile>,
+}
+
+/// What a phase does with less of the LLC.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Profile {
+    /// Its miss ratio at each share of the LLC.
+    pub miss_ratios: ShareCurve,
+    /// How unevenly its lines fall into sets: 1 as by chance, 0 each set its share ([`analytic`]).
+    pub dispersion: f64,
+    /// Cycles that one more miss costs, where it was run with less cache as well.
+    pub cycles_per_extra_miss: Option<f64>,
 }
 
 /// What contention depends on beside the phases: learned once for a machine.
@@ -81,11 +115,59 @@ pub struct Contention {
     pub miss_per_hit_time: f64,
     /// What the memory behind one LLC domain gives, in bytes per cycle, if known.
     pub memory_bytes_per_cycle: Option<f64>,
+    /// How slowdowns are made.
+    #[serde(default, skip_serializing_if = "Rule::is_additive")]
+    pub rule: Rule,
+}
+
+/// How demands become slowdowns.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Rule {
+    /// Sensitivity times intensity.
+    #[default]
+    Additive,
+    /// Shared cache and memory queue, from miss-ratio curves.
+    Analytic(SharedLlc),
+    /// Products of sensitivity and intensity, weighted by co-runs.
+    Learned(Learned),
+    /// Miss rates only.
+    Di,
+}
+
+impl Rule {
+    /// The name used in files, tables and messages.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Rule::Additive => "additive",
+            Rule::Analytic(_) => "analytic",
+            Rule::Learned(_) => "learned",
+            Rule::Di => "di",
+        }
+    }
+
+    const fn is_additive(&self) -> bool {
+        matches!(self, Rule::Additive)
+    }
+}
+
+/// Where a demand's miss-ratio curve comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CurveSource {
+    /// No part of it was measured: it is guessed from counters alone.
+    #[default]
+    Estimated,
+    /// Some phases that the demand is made of were measured, others guessed.
+    PartlyMeasured,
+    /// Measured.
+    Measured,
 }
 
 /// What one vCPU asks of its domain in the coming quantum, per cycle of running alone. May be the mean over several
 /// phases it may be in.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Demand {
     /// LLC references per cycle.
     pub references_per_cycle: f64,
@@ -95,22 +177,84 @@ pub struct Demand {
     pub cache_sensitivity: f64,
     /// Cycles spent waiting for memory itself, per cycle alone.
     pub bandwidth_sensitivity: f64,
+    /// LLC misses per cycle.
+    pub misses_per_cycle: f64,
+    /// Cycles that one more miss costs.
+    pub cycles_per_extra_miss: f64,
+    /// Cycles that each miss costs more for each cycle that memory takes longer.
+    pub latency_exposure: f64,
+    /// By how much its sensitivity differs from its phase's.
+    pub sensitivity: f64,
+    /// Miss ratio by the share of the LLC.
+    pub curve: ShareCurve,
+    /// Where that comes from.
+    pub curve_source: CurveSource,
+    /// How unevenly its lines fall into sets: 1 as by chance, 0 each set its share.
+    pub dispersion: f64,
+}
+
+impl Default for Demand {
+    /// Asks for nothing.
+    fn default() -> Self {
+        Self {
+            references_per_cycle: 0.0,
+            bytes_per_cycle: 0.0,
+            cache_sensitivity: 0.0,
+            bandwidth_sensitivity: 0.0,
+            misses_per_cycle: 0.0,
+            cycles_per_extra_miss: 0.0,
+            latency_exposure: 0.0,
+            sensitivity: 1.0,
+            curve: ShareCurve::default(),
+            curve_source: CurveSource::Estimated,
+            dispersion: 1.0,
+        }
+    }
 }
 
 impl Demand {
-    /// The mean of demands, each with its probability.
+    /// The mean of demands, each with its probability. What is per reference or miss is weighted by these.
     #[must_use]
     pub fn expected(parts: impl IntoIterator<Item = (f64, Demand)>) -> Self {
-        parts.into_iter().fold(Demand::default(), |sum, (share, part)| Demand {
-            references_per_cycle: sum.references_per_cycle + share * part.references_per_cycle,
-            bytes_per_cycle: sum.bytes_per_cycle + share * part.bytes_per_cycle,
-            cache_sensitivity: sum.cache_sensitivity + share * part.cache_sensitivity,
-            bandwidth_sensitivity: sum.bandwidth_sensitivity + share * part.bandwidth_sensitivity,
-        })
+        let parts: Vec<(f64, Demand)> = parts.into_iter().collect();
+        if let [(1.0, certain)] = parts.as_slice() {
+            return *certain;
+        }
+        let sum = |of: &dyn Fn(&Demand) -> f64| parts.iter().map(|(share, part)| share * of(part)).sum::<f64>();
+        let mean = |of: &dyn Fn(&Demand) -> f64, weight: &dyn Fn(&Demand) -> f64, nothing: f64| {
+            let weights = sum(weight);
+            if weights > 0.0 { sum(&|part| weight(part) * of(part)) / weights } else { nothing }
+        };
+        let references = |part: &Demand| part.references_per_cycle;
+        let curves = parts.iter().map(|(share, part)| (share * part.references_per_cycle, part.curve));
+        let sources = || parts.iter().filter(|(share, part)| share * part.references_per_cycle > 0.0);
+        let (least, most) = sources()
+            .fold((CurveSource::Measured, CurveSource::Estimated), |(least, most), (_, part)| {
+                (least.min(part.curve_source), most.max(part.curve_source))
+            });
+        Demand {
+            references_per_cycle: sum(&references),
+            bytes_per_cycle: sum(&|part| part.bytes_per_cycle),
+            cache_sensitivity: sum(&|part| part.cache_sensitivity),
+            bandwidth_sensitivity: sum(&|part| part.bandwidth_sensitivity),
+            misses_per_cycle: sum(&|part| part.misses_per_cycle),
+            cycles_per_extra_miss: mean(&|part| part.cycles_per_extra_miss, &references, 0.0),
+            latency_exposure: mean(&|part| part.latency_exposure, &|part| part.misses_per_cycle, 0.0),
+            sensitivity: mean(&|part| part.sensitivity, &|_| 1.0, 1.0),
+            curve: ShareCurve::mean(curves).unwrap_or_default(),
+            curve_source: if least == most { least } else { CurveSource::PartlyMeasured },
+            dispersion: mean(&|part| part.dispersion, &references, 1.0),
+        }
     }
 }
 
 impl Contention {
+    /// The additive rule, with these two numbers.
+    #[must_use]
+    pub const fn additive(miss_per_hit_time: f64, memory_bytes_per_cycle: Option<f64>) -> Self {
+        Self { miss_per_hit_time, memory_bytes_per_cycle, rule: Rule::Additive }
+    }
+
     /// What a vCPU in a phase of `pressure` asks for.
     #[must_use]
     pub fn demand(&self, pressure: &Pressure, calibration: &Calibration) -> Demand {
@@ -119,38 +263,65 @@ impl Contention {
         let weight = hits + self.miss_per_hit_time * misses;
         let stalls = if weight > 0.0 { pressure.stall_share / weight } else { 0.0 };
         let kilo_instructions_per_cycle = 1e-3 / (pressure.cycles_per_instruction * calibration.alone_cpi_ratio);
-        Demand {
+        let demand = Demand {
             references_per_cycle: pressure.llc_references_per_kilo_instruction * kilo_instructions_per_cycle,
             bytes_per_cycle: pressure.memory_bytes_per_kilo_instruction * kilo_instructions_per_cycle,
             cache_sensitivity: calibration.sensitivity * stalls * (self.miss_per_hit_time - 1.0) * hits,
             bandwidth_sensitivity: calibration.sensitivity * stalls * self.miss_per_hit_time * misses,
+            misses_per_cycle: misses * kilo_instructions_per_cycle,
+            sensitivity: calibration.sensitivity,
+            ..Demand::default()
+        };
+        match &self.rule {
+            Rule::Analytic(llc) => llc.demand(demand, pressure, self.memory_bytes_per_cycle),
+            Rule::Additive | Rule::Learned(_) | Rule::Di => demand,
+        }
+    }
+
+    /// How much each of a domain's members is slowed, in their order; what was in `out` is dropped.
+    pub fn slowdowns(&self, members: &[Demand], out: &mut Vec<Slowdown>) {
+        out.clear();
+        match &self.rule {
+            Rule::Analytic(llc) => {
+                out.extend(analytic::slowdowns(members, llc, self.memory_bytes_per_cycle).into_iter().map(Slowdown));
+            }
+            Rule::Additive | Rule::Learned(_) | Rule::Di => {
+                let sum = Intensity::of(members.iter());
+                out.extend(members.iter().map(|own| self.slowdown_among(own, &sum.without(own))));
+            }
         }
     }
 
     /// How much a vCPU is slowed by neighbours in its LLC domain.
     #[must_use]
     pub fn slowdown<'a>(&self, own: &Demand, neighbours: impl IntoIterator<Item = &'a Demand>) -> Slowdown {
-        let (mut references, mut bytes) = (0.0, 0.0);
-        for neighbour in neighbours {
-            references += neighbour.references_per_cycle;
-            bytes += neighbour.bytes_per_cycle;
+        match &self.rule {
+            Rule::Analytic(llc) => {
+                let members: Vec<Demand> = std::iter::once(*own).chain(neighbours.into_iter().copied()).collect();
+                Slowdown(analytic::slowdowns(&members, llc, self.memory_bytes_per_cycle)[0])
+            }
+            Rule::Additive | Rule::Learned(_) | Rule::Di => {
+                self.slowdown_among(own, &Intensity::of(neighbours.into_iter()))
+            }
         }
-        self.slowdown_beside(own, references, bytes)
     }
 
     /// The sum of the slowdowns of all vCPUs of one domain; 0 for an empty one.
     #[must_use]
     pub fn domain_cost(&self, members: impl Iterator<Item = Demand> + Clone) -> f64 {
-        let all = |rate: fn(&Demand) -> f64| members.clone().map(|member| rate(&member)).sum::<f64>();
-        let (references, bytes) = (all(|member| member.references_per_cycle), all(|member| member.bytes_per_cycle));
-        // What is left of a sum without one of its terms is never negative, and exactly 0 for a lone member.
-        let cost = |own: Demand| {
-            self.slowdown_beside(&own, references - own.references_per_cycle, bytes - own.bytes_per_cycle).0
-        };
-        members.clone().map(cost).sum()
+        match &self.rule {
+            Rule::Analytic(llc) => {
+                let members: Vec<Demand> = members.collect();
+                analytic::slowdowns(&members, llc, self.memory_bytes_per_cycle).into_iter().sum()
+            }
+            Rule::Additive | Rule::Learned(_) | Rule::Di => {
+                let sum = members.clone().fold(Intensity::default(), |sum, member| sum.with(&member));
+                members.map(|own| self.slowdown_among(&own, &sum.without(&own)).0).sum()
+            }
+        }
     }
 
-    /// How much a vCPU is slowed by neighbours that ask for so much together.
+    /// How much a vCPU is slowed, by the additive rule, by neighbours that ask for so much together.
     #[must_use]
     #[inline]
     pub fn slowdown_beside(&self, own: &Demand, references_per_cycle: f64, bytes_per_cycle: f64) -> Slowdown {
@@ -161,6 +332,56 @@ impl Contention {
             excess(own.bytes_per_cycle + bytes_per_cycle) - excess(own.bytes_per_cycle)
         });
         Slowdown(1.0 + own.cache_sensitivity * lost_hits + own.bandwidth_sensitivity * overload)
+    }
+
+    /// How much a vCPU is slowed by neighbours of this intensity, by a rule that needs no more.
+    #[inline]
+    fn slowdown_among(&self, own: &Demand, neighbours: &Intensity) -> Slowdown {
+        match &self.rule {
+            Rule::Learned(learned) => learned.slowdown(own, neighbours),
+            Rule::Di => {
+                let capacity = self.memory_bytes_per_cycle.unwrap_or(1.0) / LINE_BYTES;
+                let (own_share, others) = (own.misses_per_cycle / capacity, neighbours.misses_per_cycle / capacity);
+                Slowdown(1.0 + own.sensitivity * own_share * others)
+            }
+            Rule::Additive | Rule::Analytic(_) => {
+                self.slowdown_beside(own, neighbours.references_per_cycle, neighbours.bytes_per_cycle)
+            }
+        }
+    }
+}
+
+/// Bytes of a cache line.
+const LINE_BYTES: f64 = 64.0;
+
+/// What neighbours do to a vCPU, as far as sums say.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub(crate) struct Intensity {
+    pub(crate) references_per_cycle: f64,
+    pub(crate) bytes_per_cycle: f64,
+    pub(crate) misses_per_cycle: f64,
+}
+
+impl Intensity {
+    fn of<'a>(members: impl Iterator<Item = &'a Demand>) -> Self {
+        members.fold(Self::default(), |sum, member| sum.with(member))
+    }
+
+    fn with(self, member: &Demand) -> Self {
+        Self {
+            references_per_cycle: self.references_per_cycle + member.references_per_cycle,
+            bytes_per_cycle: self.bytes_per_cycle + member.bytes_per_cycle,
+            misses_per_cycle: self.misses_per_cycle + member.misses_per_cycle,
+        }
+    }
+
+    /// What is left of a sum without one of its terms is never negative, and exactly 0 for a lone member.
+    fn without(&self, member: &Demand) -> Self {
+        Self {
+            references_per_cycle: (self.references_per_cycle - member.references_per_cycle).max(0.0),
+            bytes_per_cycle: (self.bytes_per_cycle - member.bytes_per_cycle).max(0.0),
+            misses_per_cycle: (self.misses_per_cycle - member.misses_per_cycle).max(0.0),
+        }
     }
 }
 
@@ -207,108 +428,4 @@ impl Calibration {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    pub(crate) const CONTENTION: Contention = Contention { miss_per_hit_time: 6.0, memory_bytes_per_cycle: Some(4.0) };
-
-    /// A pointer chase that just fits the LLC alone.
-    pub(crate) const CHASE: Pressure = Pressure {
-        llc_references_per_kilo_instruction: 150.0,
-        llc_misses_per_kilo_instruction: 0.5,
-        memory_bytes_per_kilo_instruction: 32.0,
-        cycles_per_instruction: 7.0,
-        stall_share: 0.9,
-    };
-
-    /// A stream through memory.
-    pub(crate) const STREAM: Pressure = Pressure {
-        llc_references_per_kilo_instruction: 60.0,
-        llc_misses_per_kilo_instruction: 60.0,
-        memory_bytes_per_kilo_instruction: 3840.0,
-        cycles_per_instruction: 1.2,
-        stall_share: 0.5,
-    };
-
-    /// Arithmetic in registers.
-    pub(crate) const COMPUTE: Pressure = Pressure {
-        llc_references_per_kilo_instruction: 0.0,
-        llc_misses_per_kilo_instruction: 0.0,
-        memory_bytes_per_kilo_instruction: 0.0,
-        cycles_per_instruction: 0.5,
-        stall_share: 0.0,
-    };
-
-    pub(crate) fn demand(pressure: &Pressure) -> Demand {
-        CONTENTION.demand(pressure, &Calibration::default())
-    }
-
-    fn any_demand() -> impl Strategy<Value = Demand> {
-        (0.0f64..0.1, 0.0f64..8.0, 0.0f64..5.0, 0.0f64..1.0).prop_map(
-            |(references_per_cycle, bytes_per_cycle, cache_sensitivity, bandwidth_sensitivity)| Demand {
-                references_per_cycle,
-                bytes_per_cycle,
-                cache_sensitivity,
-                bandwidth_sensitivity,
-            },
-        )
-    }
-
-    #[test]
-    fn a_chase_suffers_from_a_stream_and_not_from_arithmetic() {
-        let slowed = CONTENTION.slowdown(&demand(&CHASE), [&demand(&STREAM)]);
-        assert!(slowed.0 > 2.0, "{slowed}");
-        assert_eq!(CONTENTION.slowdown(&demand(&CHASE), [&demand(&COMPUTE)]), Slowdown::NONE);
-        assert_eq!(CONTENTION.slowdown(&demand(&COMPUTE), [&demand(&STREAM)]), Slowdown::NONE);
-    }
-
-    proptest! {
-        #[test]
-        fn a_lone_guest_is_not_slowed(own in any_demand()) {
-            prop_assert_eq!(CONTENTION.slowdown(&own, []), Slowdown::NONE);
-            prop_assert_eq!(CONTENTION.domain_cost([own].into_iter()), 1.0);
-        }
-
-        #[test]
-        fn a_domain_costs_the_sum_of_its_slowdowns(members in prop::collection::vec(any_demand(), 0..6)) {
-            let others = |place: usize| members.iter().enumerate().filter(move |(other, _)| *other != place);
-            let slowdown = |place: usize| CONTENTION.slowdown(&members[place], others(place).map(|(_, other)| other)).0;
-            let sum: f64 = (0..members.len()).map(slowdown).sum();
-            prop_assert!((CONTENTION.domain_cost(members.iter().copied()) - sum).abs() < 1e-9);
-        }
-
-        #[test]
-        fn a_neighbour_never_helps(
-            own in any_demand(), beside in prop::collection::vec(any_demand(), 0..4), one_more in any_demand()
-        ) {
-            let fewer = CONTENTION.slowdown(&own, &beside);
-            let more = CONTENTION.slowdown(&own, beside.iter().chain([&one_more]));
-            prop_assert!(more.0 >= fewer.0 - 1e-12);
-        }
-
-        #[test]
-        fn a_neighbour_without_demand_changes_nothing(own in any_demand()) {
-            prop_assert_eq!(CONTENTION.slowdown(&own, [&Demand::default()]), Slowdown::NONE);
-        }
-
-        #[test]
-        fn calibration_finds_the_true_sensitivity_and_cpi(
-            sensitivity in 0.1f64..3.5, ratio in 0.5f64..2.0
-        ) {
-            let truth = Calibration { alone_cpi_ratio: ratio, sensitivity };
-            let beside = [demand(&STREAM)];
-            let alone_cpi = CHASE.cycles_per_instruction * ratio;
-            let own = CONTENTION.demand(&CHASE, &truth);
-            let slowed_cpi = alone_cpi * CONTENTION.slowdown(&own, &beside).0;
-            let mut learned = Calibration::default();
-            for _ in 0..60 {
-                learned.learn(&CONTENTION, &CHASE, alone_cpi, &[]);
-                learned.learn(&CONTENTION, &CHASE, slowed_cpi, &beside);
-            }
-            prop_assert!((learned.alone_cpi_ratio / ratio - 1.0).abs() < 0.02, "{learned:?} for {truth:?}");
-            prop_assert!((learned.sensitivity / sensitivity - 1.0).abs() < 0.05, "{learned:?} for {truth:?}");
-        }
-    }
-}
+pub(crate) mod tests;

@@ -15,7 +15,7 @@ pub(crate) const QUANTUM_CYCLES: f64 = 10_000_000.0;
 /// Slices of a quantum between which the world looks again at who is doing what.
 const SLICES: u32 = 20;
 
-pub(crate) const TRUTH: Contention = Contention { miss_per_hit_time: 6.0, memory_bytes_per_cycle: Some(4.0) };
+pub(crate) const TRUTH: Contention = Contention::additive(6.0, Some(4.0));
 
 pub(crate) const MACHINE: Machine = Machine {
     quantum_nanoseconds: 5_000_000,
@@ -44,6 +44,7 @@ impl Kind {
             memory_bytes_per_kilo_instruction: misses * 64.0,
             cycles_per_instruction,
             stall_share,
+            profile: None,
         };
         match self {
             Kind::Chase => (pressure(150.0, 0.5, 7.0, 0.9), 300.0, 180.0),

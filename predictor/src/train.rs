@@ -163,10 +163,8 @@ fn active<'a>(series: &'a Series, features: &FeatureSet) -> Vec<(&'a Sample, Fea
 fn contention<'a>(machine: &Machine, samples: impl Iterator<Item = &'a Sample>) -> Contention {
     let drawn = |sample: &Sample| Some(memory_bytes(sample)? / sample.count(Event::Cycles)? as f64);
     let most = samples.filter_map(drawn).filter(|rate| rate.is_finite() && *rate > 0.0).max_by(f64::total_cmp);
-    Contention {
-        miss_per_hit_time: machine.miss_per_hit_time.unwrap_or(DEFAULT_MISS_PER_HIT_TIME),
-        memory_bytes_per_cycle: machine.memory_bytes_per_cycle.or(most),
-    }
+    let miss_per_hit_time = machine.miss_per_hit_time.unwrap_or(DEFAULT_MISS_PER_HIT_TIME);
+    Contention::additive(miss_per_hit_time, machine.memory_bytes_per_cycle.or(most))
 }
 
 /// Bytes to and from memory: as counted, else a line for each miss; write-backs on top where they were counted.
@@ -180,7 +178,8 @@ fn memory_bytes(sample: &Sample) -> Option<f64> {
 }
 
 /// Ratios of sums over the samples of one phase, of which there is at least one.
-fn pressure<'a>(samples: impl Iterator<Item = &'a Sample> + Clone, miss_per_hit_time: f64) -> Pressure {
+#[must_use]
+pub fn pressure<'a>(samples: impl Iterator<Item = &'a Sample> + Clone, miss_per_hit_time: f64) -> Pressure {
     let sum = |event: Event| samples.clone().filter_map(|sample| sample.count(event)).sum::<u64>() as f64;
     let (instructions, cycles) = (sum(Event::Instructions), sum(Event::Cycles));
     let (references, misses) = (sum(Event::LlcReferences), sum(Event::LlcMisses));
@@ -198,6 +197,7 @@ fn pressure<'a>(samples: impl Iterator<Item = &'a Sample> + Clone, miss_per_hit_
         memory_bytes_per_kilo_instruction: bytes * 1000.0 / instructions,
         cycles_per_instruction: cycles / instructions,
         stall_share: (stalls / cycles).clamp(0.0, 1.0),
+        profile: None,
     }
 }
 

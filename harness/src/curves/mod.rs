@@ -5,6 +5,7 @@
 //! a fully associative LLC with least-recently-used replacement, which is what the real one comes close to.
 
 pub mod figure;
+pub mod profile;
 
 use machine::spec::{LINE_BYTES, Machine};
 use machine::stream::{Reference, ReferenceKind, Stream, StreamError};
@@ -98,6 +99,14 @@ pub enum CurvesError {
 /// Phases by instructions: each piece ends before this position and belongs to this phase.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pieces(Vec<(u64, Option<PhaseId>)>);
+
+impl Pieces {
+    /// Pieces that end at these instructions, ascending.
+    #[must_use]
+    pub const fn new(pieces: Vec<(u64, Option<PhaseId>)>) -> Self {
+        Self(pieces)
+    }
+}
 
 /// Which phase a reference belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

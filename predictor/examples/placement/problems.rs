@@ -18,6 +18,7 @@ fn demand(random: &mut ChaCha8Rng) -> Demand {
         bytes_per_cycle: random.gen_range(0.0..4.0) * memory,
         cache_sensitivity: random.gen_range(0.0..3.0) * cache,
         bandwidth_sensitivity: random.gen_range(0.0..0.8) * memory,
+        ..Demand::default()
     }
 }
 

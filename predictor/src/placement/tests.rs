@@ -163,6 +163,7 @@ fn any_scene(cpus: Vec<u32>) -> impl Strategy<Value = Scene> {
             bytes_per_cycle,
             cache_sensitivity,
             bandwidth_sensitivity,
+            ..Demand::default()
         };
         let guests: Vec<_> = guests.into_iter().map(|(home, parts)| (home, demand(parts))).collect();
         Scene::new(&cpus, &guests)
@@ -191,6 +192,7 @@ proptest! {
             bytes_per_cycle: parts.1,
             cache_sensitivity: parts.2,
             bandwidth_sensitivity: parts.3,
+            ..Demand::default()
         };
         let guests: Vec<_> = [0, 0, 1, 1].into_iter().zip(guests.into_iter().map(demand)).collect();
         let scene = Scene::new(&[2, 2], &guests);

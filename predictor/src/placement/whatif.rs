@@ -183,10 +183,7 @@ impl WhatIf {
         // Small enough to be exact, and bounded by what is to be placed.
         let room = |cpus: usize| (cpus as f64 * setup.overcommit).min(setup.vcpus.len() as f64) as usize;
         let capacity = domains.iter().map(|domain| room(domain.cpus.len())).collect();
-        let contention = |memory: &Option<f64>| Contention {
-            miss_per_hit_time: setup.miss_per_hit_time,
-            memory_bytes_per_cycle: *memory,
-        };
+        let contention = |memory: &Option<f64>| Contention::additive(setup.miss_per_hit_time, *memory);
         let contention = setup.memory_bytes_per_cycle.iter().map(contention).collect();
         let weights = setup.vcpus.iter().map(|vcpu| vcpu.weight).sum();
         Ok(Self { contention, capacity, usable, partly, weights, setup })
