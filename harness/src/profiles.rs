@@ -12,13 +12,25 @@ use crate::input::{InputError, read_text};
 /// Columns that a table must have, beside `app` and `ways`.
 const NUMBERS: [&str; 5] = ["ipc", "memory_bandwidth_mib_s", "stalls_total", "stalls_l3_miss", "stalls_store_buffer"];
 
+/// Columns that a table may have: LLC references and misses per thousand instructions.
+const REFERENCES: &str = "llc_references_per_kilo_instruction";
+const MISSES: &str = "llc_misses_per_kilo_instruction";
+
 /// A program alone with so many ways of the cache.
 #[derive(Debug, Clone, Copy, PartialEq)]
-struct Alone {
-    ipc: f64,
-    bandwidth_mib_s: f64,
-    stalls: f64,
-    memory_stalls: f64,
+pub struct Alone {
+    /// Instructions per cycle.
+    pub ipc: f64,
+    /// Memory traffic.
+    pub bandwidth_mib_s: f64,
+    /// All stalls, as a share of cycles.
+    pub stalls: f64,
+    /// Stalls that wait for memory, as a share of cycles.
+    pub memory_stalls: f64,
+    /// LLC references per thousand instructions, where the table has them.
+    pub references: Option<f64>,
+    /// LLC misses per thousand instructions, where the table has them.
+    pub misses: Option<f64>,
 }
 
 /// Programs alone, each with several numbers of ways.
@@ -43,6 +55,8 @@ impl Profiles {
             })
         };
         let (app, ways) = (column("app")?, column("ways")?);
+        let optional = |name: &str| names.iter().position(|known| *known == name);
+        let (references, misses) = (optional(REFERENCES), optional(MISSES));
         let numbers = NUMBERS.iter().map(|name| column(name)).collect::<Result<Vec<_>, _>>()?;
         let mut profiles = Self::default();
         for (line, row) in lines {
@@ -68,13 +82,35 @@ impl Profiles {
             if ipc == 0.0 {
                 return Err(wrong("ipc", "0", "a program that runs has some"));
             }
-            let alone = Alone { ipc, bandwidth_mib_s, stalls, memory_stalls: l3_miss + store_buffer };
+            let rate = |column: Option<usize>| {
+                let read = fields[column?].parse::<f64>().ok();
+                read.filter(|number| number.is_finite() && *number >= 0.0)
+            };
+            let alone = Alone {
+                ipc,
+                bandwidth_mib_s,
+                stalls,
+                memory_stalls: l3_miss + store_buffer,
+                references: rate(references),
+                misses: rate(misses),
+            };
             if profiles.0.entry(fields[app].to_owned()).or_default().insert(ways, alone).is_some() {
                 let problem = format!("{} with {ways} ways stands there twice", fields[app]);
                 return Err(InputError::new(problem, "leave one of the rows out").at(place));
             }
         }
         Ok(profiles)
+    }
+
+    /// The programs' names, in order.
+    pub fn programs(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
+    /// What `app` does with the most ways that it was profiled with.
+    #[must_use]
+    pub fn whole_cache(&self, app: &str) -> Option<Alone> {
+        self.0.get(app)?.last_key_value().map(|(_, alone)| *alone)
     }
 
     /// What `app` does with `ways` ways; bandwidth in MiB/s.

@@ -1,5 +1,5 @@
 //! Jobs that do not depend on each other, done several at a time: each run has an emulated machine of its own and virtual
-//! time, so runs do not disturb each other's numbers, only share the wait.
+//! time, so runs do not disturb each other's numbers, only share the wait. Or dealt to several processes, as shards.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -8,6 +8,40 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::doctor::privileges::available_mib;
 use crate::host::emulated::QEMU_OVERHEAD_MIB;
+
+/// A process's share of jobs: of every `of` of them the `number`-th, counted from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Shard {
+    number: u32,
+    of: u32,
+}
+
+impl Shard {
+    /// Whether the job at this place is among them.
+    #[must_use]
+    pub const fn has(self, place: usize) -> bool {
+        place % self.of as usize == self.number as usize - 1
+    }
+}
+
+impl std::str::FromStr for Shard {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parts = text.split_once('/').and_then(|(number, of)| Some((number.parse().ok()?, of.parse().ok()?)));
+        match parts {
+            Some((number, of)) if (1..=of).contains(&number) => Ok(Self { number, of }),
+            _ => Err("give the shard's number from 1 and how many there are, as 2/3".to_owned()),
+        }
+    }
+}
+
+impl std::fmt::Display for Shard {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "{}/{}", self.number, self.of)
+    }
+}
 
 /// How many runs of `guests` guests go on at once where the largest has `memory_mib`: as many as there are CPUs and
 /// memory, at least one.
@@ -56,6 +90,18 @@ mod tests {
     fn answers_stand_in_the_order_of_the_jobs_however_many_work() {
         for workers in [1, 3, 100] {
             assert_eq!(side_by_side(7, workers, &|job| Ok::<_, ()>(job * job)), Ok(vec![0, 1, 4, 9, 16, 25, 36]));
+        }
+    }
+
+    #[test]
+    fn every_job_is_of_exactly_one_shard() {
+        let shards = ["1/3", "2/3", "3/3"].map(|text| text.parse::<Shard>().expect("sound"));
+        for place in 0..10 {
+            assert_eq!(shards.iter().filter(|shard| shard.has(place)).count(), 1, "job {place}");
+        }
+        assert_eq!(shards[1].to_string(), "2/3");
+        for wrong in ["", "3", "0/3", "4/3", "1/0", "a/b", "1/2/3"] {
+            assert!(wrong.parse::<Shard>().is_err(), "{wrong:?}");
         }
     }
 

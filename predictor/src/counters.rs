@@ -141,6 +141,12 @@ impl Readings {
         all
     }
 
+    /// What `reading` says of every event.
+    #[must_use]
+    pub fn from_fn(reading: impl Fn(Event) -> Reading) -> Self {
+        Self(Event::ALL.map(reading))
+    }
+
     /// The reading of `event`.
     #[must_use]
     pub const fn get(&self, event: Event) -> Reading {

@@ -125,6 +125,7 @@ fn an_interrupted_experiment_keeps_readable_journals_in_a_folder_called_partial(
     let described = Experiment::read(&file, &Catalogue::builtin(), overrides).expect("sound");
     let interrupt = Interrupt::default();
     let around = Surroundings {
+        shard: None,
         results: out.path(),
         cache: None,
         qemu: None,

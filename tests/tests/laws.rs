@@ -6,9 +6,13 @@ use std::time::Duration;
 
 use harness::host::emulated::GuestPlan;
 use harness::host::faulty::{ApplyFault, FaultPlan, FaultyHost};
+use harness::host::foretold::{Foresight, ForetoldHost};
 use harness::host::simulated::SimulatedHost;
+use harness::host::simulated::hardware::Hardware;
 use harness::host::simulated::script::{KindId, PhaseKind, Script, ScriptedGuest, Stretch};
+use harness::host::simulated::sharing::Sharing;
 use harness::host::{Host, MoveOutcome, Observation};
+use predictor::contention::Contention;
 use predictor::counters::{Event, GuestId, Reading, Sample, VcpuId};
 use predictor::placement::{Move, Placement};
 use predictor::topology::{CpuId, DomainId, LlcDomain, NodeId, Topology};
@@ -182,8 +186,10 @@ fn simulated() -> SimulatedHost {
         llc_bytes: None,
     };
     let kind = |idle_share| PhaseKind {
-        name: "plain",
+        name: "plain".to_owned(),
         cycles_per_instruction: 1.3,
+        stall_share: 0.5,
+        footprint_share: 1.0,
         idle_share,
         kernel_share: 0.1,
         loads: 300.0,
@@ -196,6 +202,7 @@ fn simulated() -> SimulatedHost {
         name: format!("of domain {domain}"),
         vcpus: 1,
         domain: DomainId(domain),
+        cpu: None,
         stretches: [0, 1].map(|kind| Stretch { kind: KindId(kind), instructions: 700_000, truth: None }).into(),
         arrives: Duration::ZERO,
         departs: None,
@@ -203,14 +210,20 @@ fn simulated() -> SimulatedHost {
     let mut events: std::collections::BTreeSet<Event> = Event::ALL.into();
     events.remove(&Event::WriteBacks);
     let script = Script {
-        topology: Topology::new(vec![domain(0), domain(1)]).expect("sound"),
-        frequency_hz: 2_000_000_000,
+        hardware: Hardware {
+            topology: Topology::new(vec![domain(0), domain(1)]).expect("sound"),
+            cores: Vec::new(),
+            frequency_hz: 2_000_000_000,
+            sibling_slowdown: 1.6,
+            remote_share: 0.5,
+            refill_cycles: 50_000,
+            contention: Contention { miss_per_hit_time: 5.0, memory_bytes_per_cycle: Some(4.0) },
+        },
         events,
         kinds: vec![kind(0.0), kind(0.7)],
-        interference: [((KindId(0), KindId(0)), 0.4)].into(),
+        sharing: Sharing::Table([((KindId(0), KindId(0)), 0.4)].into()),
         guests: [0, 0, 1].map(guest).into(),
         noise: 0.05,
-        cold_cycles: 50_000,
     };
     SimulatedHost::new(script, 1).expect("a sound script")
 }
@@ -218,6 +231,27 @@ fn simulated() -> SimulatedHost {
 #[test]
 fn the_simulated_host_keeps_the_laws() {
     check_laws(&mut simulated());
+}
+
+/// The same on two nodes, with two hardware threads in each core and slowdowns from the contention model.
+fn threaded() -> SimulatedHost {
+    let mut script = simulated().script().clone();
+    let mut domains = script.hardware.topology.domains().to_vec();
+    domains[1].node = NodeId(1);
+    script.hardware.topology = Topology::new(domains).expect("sound");
+    script.hardware.cores = vec![vec![CpuId(0), CpuId(1)], vec![CpuId(2), CpuId(3)]];
+    script.sharing = Sharing::Model;
+    SimulatedHost::new(script, 1).expect("a sound script")
+}
+
+#[test]
+fn a_simulated_host_with_hardware_threads_and_nodes_keeps_the_laws() {
+    check_laws(&mut threaded());
+}
+
+#[test]
+fn a_host_that_tells_of_the_future_keeps_the_laws() {
+    check_laws(&mut ForetoldHost::new(threaded(), Foresight::PERFECT, 1));
 }
 
 #[test]

@@ -91,6 +91,7 @@ fn an_interrupted_survey_says_where_it_goes_on() {
     let out = results();
     let (interrupt, progress) = (Interrupt::default(), Progress::silent());
     let around = Surroundings {
+        shard: None,
         results: out.path(),
         cache: None,
         qemu: None,
@@ -178,6 +179,69 @@ fn a_mistake_in_a_survey_is_one_line_and_nothing_is_written() {
         assert_eq!(said.trim_end().lines().count(), 1, "{said}");
         assert!(said.starts_with(&format!("phasecast: {expected}")), "{said} is not: {expected}");
         assert!(!out.path().join("results").exists());
+    }
+}
+
+/// A small sweep; answers how it ended.
+fn sweep(out: &Path, arguments: &[&str]) -> std::process::Output {
+    let fixed = ["survey", "sweep", "--over", "phase-length", "--mixes", "1", "--json"];
+    phasecast(&[&fixed, ["--out", out.to_str().expect("text")].as_slice(), arguments].concat())
+}
+
+/// Every file of a folder but the manifest, which says who sat over it and when.
+fn contents(folder: &Path) -> Vec<(String, String)> {
+    let entries = std::fs::read_dir(folder).expect("a folder").flatten();
+    let mut files: Vec<_> = entries
+        .map(|entry| (entry.file_name().to_string_lossy().into_owned(), read(&entry.path())))
+        .filter(|(name, _)| name != "manifest.json")
+        .collect();
+    files.sort();
+    files
+}
+
+#[test]
+fn shards_come_to_the_same_bytes_as_one_process() {
+    let (whole, parts) = (results(), results());
+    let expected = folder_of(&sweep(whole.path(), &["--quanta", "30"]));
+    let shards: Vec<PathBuf> = ["1/3", "2/3", "3/3"]
+        .map(|shard| folder_of(&sweep(parts.path(), &["--quanta", "30", "--shard", shard])))
+        .into();
+    assert!(shards[1].ends_with(shards[1].file_name().expect("a name")) && shards[1].join("shard.json").exists());
+    let paths: Vec<&str> = shards.iter().map(|shard| shard.to_str().expect("text")).collect();
+    let merged = phasecast(&[&["survey", "merge", "--json"], paths.as_slice()].concat());
+    let answer: Value = serde_json::from_slice(&merged.stdout).expect("JSON");
+    assert_eq!((&answer["done"], &answer["missing"]), (&Value::from(7), &serde_json::json!([])));
+    let output = sweep(parts.path(), &["--quanta", "30"]);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("7 of them done before"));
+    let found = folder_of(&output);
+    assert_eq!(contents(&found), contents(&expected));
+    let manifest: Value = serde_json::from_str(&read(&found.join("manifest.json"))).expect("JSON");
+    assert_eq!(manifest["sittings"].as_array().expect("a list").len(), 4, "three shards, and who put them together");
+}
+
+#[test]
+fn shards_of_different_plans_are_refused_by_what_differs() {
+    let out = results();
+    let one = folder_of(&sweep(out.path(), &["--quanta", "30", "--shard", "1/3"]));
+    let other = folder_of(&sweep(out.path(), &["--quanta", "31", "--shard", "2/3"]));
+    let folders = [one, other].map(|folder| folder.to_str().expect("text").to_owned());
+    let refused = phasecast(&["survey", "merge", &folders[0], &folders[1]]);
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(!refused.status.success() && said.contains("quanta is 30 there and 31 here"), "{said}");
+    let nothing = phasecast(&["survey", "merge", out.path().to_str().expect("text")]);
+    assert!(String::from_utf8_lossy(&nothing.stderr).contains("it has no plan.json"));
+}
+
+#[test]
+fn placements_are_asked_of_the_machine_that_is_there() {
+    let out = results();
+    let fixed = ["survey", "placements", "--json", "--quanta", "5", "--machine", "rome-4x2", "--out"];
+    let folder = folder_of(&phasecast(&[&fixed, [out.path().to_str().expect("text")].as_slice()].concat()));
+    let summary = read(&folder.join(survey::SUMMARY));
+    assert!(summary.contains("| same CPU | 2.000 | 2.000 | 2.000 | 1.000 |"), "{summary}");
+    assert!(summary.contains("The machine does not have: same core."), "{summary}");
+    for file in survey::render(&folder).expect("complete") {
+        assert_eq!(read(&folder.join(&file.name)), file.text, "{}", file.name);
     }
 }
 

@@ -83,6 +83,7 @@ fn run_experiment(args: &RunArgs, interrupt: &Interrupt) -> anyhow::Result<()> {
     let progress = Progress::on_standard_error();
     let qemu = args.qemu.chosen(&args.cache)?;
     let around = Surroundings {
+        shard: None,
         results: &args.out,
         cache: args.cache.named(),
         qemu: qemu.as_ref(),

@@ -16,9 +16,13 @@ use crate::interrupt::Interrupt;
 use crate::machines;
 use crate::mix;
 use crate::survey::{
-    self, Collected, Outcome, SUMMARY, SurveyError, contention, mixes, pairs, replay, sensitivity, solo,
+    self, Collected, Outcome, SUMMARY, SurveyError, merge, pairs, replay, sensitivity, solo,
 };
 use crate::testbed::BedKind;
+use crate::workers::Shard;
+
+mod replayed;
+mod simulated;
 
 /// Arguments of `phasecast survey`.
 #[derive(Debug, clap::Args)]
@@ -35,7 +39,14 @@ use crate::testbed::BedKind;
       every policy on thirty random mixes, beside the best that could have been done
   phasecast survey contention --pairs results/2026-01-31-replayed-survey-pairs
       how far slowdowns told from guests alone are from those seen
+  phasecast survey sweep
+      when acting ahead pays, on the simulated host: phase length, forecast quality, cost of moves, budget
+  phasecast survey placements
+      two guests on one CPU, one core, one LLC, and ever further apart
   phasecast survey report results/2026-01-31-emulated-survey-solo
+  phasecast survey pairs --shard 1/2    and, elsewhere,    phasecast survey pairs --shard 2/2
+  phasecast survey merge results/*-shard-*-partial
+      half of the runs in each of two processes, then all findings in one folder
 
 A survey that was stopped, or of which some runs failed, goes on with what is missing when the same command is given again.")]
 pub struct Args {
@@ -54,9 +65,15 @@ enum Survey {
     /// Run mixes on the emulated host and replay them: how far apart the two are, and what a replay costs.
     Replay(ReplayArgs),
     /// Compare all policies on random mixes, beside the best static placement and the best run there is.
-    Mixes(MixesArgs),
+    Mixes(replayed::MixesArgs),
     /// Compare slowdowns that rules of contention tell from guests alone with those of guests together.
-    Contention(ContentionArgs),
+    Contention(replayed::ContentionArgs),
+    /// Vary one thing on the simulated host over many random mixes: when does acting ahead pay?
+    Sweep(simulated::SweepArgs),
+    /// Put two guests ever further apart on the simulated host: one CPU, one core, one LLC, another LLC, another node.
+    Placements(simulated::PlacementsArgs),
+    /// Put the findings of shards together, so that the survey can be completed.
+    Merge(MergeArgs),
     /// Make everything in a survey's folder again from its findings.
     Report(ReportArgs),
 }
@@ -64,6 +81,9 @@ enum Survey {
 /// What all surveys can be told.
 #[derive(Debug, clap::Args)]
 struct Common {
+    /// Do only every N-th of the runs, the I-th of them first, into a folder of its own, as 2/3
+    #[arg(long, value_name = "I/N")]
+    shard: Option<Shard>,
     /// The machine: a preset's name, or a TOML file
     #[arg(long, value_name = "MACHINE", default_value = "small-2x2")]
     machine: String,
@@ -189,34 +209,6 @@ struct ReplayArgs {
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  phasecast survey mixes --announce
-      print the mixes, to publish them before they are run
-  phasecast survey mixes
-      thirty mixes under every policy: about an hour on two cores, and the streams of all programs the first time
-  phasecast survey mixes --mixes 2 --tuning 1 --quanta 60 --out /tmp/results
-      two of them, in a few minutes")]
-struct MixesArgs {
-    /// How many mixes of four guests to compare policies on, drawn by the seed
-    #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u16).range(1..))]
-    mixes: u16,
-    /// How many other mixes to choose each policy's settings on
-    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..))]
-    tuning: u16,
-    /// A program to draw from; may be given several times [default: all that end]
-    #[arg(long = "program", value_name = "NAME")]
-    programs: Vec<String>,
-    /// Length of each run in quanta
-    #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u64).range(10..))]
-    quanta: u64,
-    /// Print which programs each mix has, as CSV, and run nothing but the programs alone, whose pressures decide
-    #[arg(long)]
-    announce: bool,
-    #[command(flatten)]
-    common: Common,
-}
-
-#[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:
   phasecast survey contention --pairs results/2026-01-31-replayed-survey-pairs
       40 pairs and 10 mixes of four guests: a few minutes where streams are recorded
   phasecast survey contention --pairs results/2026-01-31-replayed-survey-pairs --draw 300 --mixes 0 --out /tmp/results
@@ -248,6 +240,21 @@ struct ContentionArgs {
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:
+  phasecast survey merge results/2026-01-31-replayed-survey-pairs-shard-*-partial
+
+Shards of different plans are refused. The survey's command without --shard then makes the results of what was merged; a
+survey whose later runs need earlier ones' findings is given to shards once more before that.")]
+struct MergeArgs {
+    /// Folders that shards of one survey left
+    #[arg(required = true)]
+    folders: Vec<PathBuf>,
+    /// Answer as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:
   phasecast survey report results/2026-01-31-emulated-survey-solo")]
 struct ReportArgs {
     /// A survey's folder
@@ -261,8 +268,11 @@ pub fn run(args: &Args, interrupt: &Interrupt) -> anyhow::Result<()> {
         Survey::Pairs(args) => run_pairs(args, interrupt),
         Survey::Sensitivity(args) => run_sensitivity(args, interrupt),
         Survey::Replay(args) => run_replay(args, interrupt),
-        Survey::Mixes(args) => run_mixes(args, interrupt),
-        Survey::Contention(args) => run_contention(args, interrupt),
+        Survey::Mixes(args) => replayed::run_mixes(args, interrupt),
+        Survey::Contention(args) => replayed::run_contention(args, interrupt),
+        Survey::Sweep(args) => simulated::run_sweep(args, interrupt),
+        Survey::Placements(args) => simulated::run_placements(args, interrupt),
+        Survey::Merge(args) => run_merge(args),
         Survey::Report(args) => {
             let files = survey::report_again(&args.folder).map_err(plainly)?;
             print(&format!("made again in {}: {}", args.folder.display(), files.join(", ")))
@@ -328,40 +338,24 @@ fn run_replay(args: &ReplayArgs, interrupt: &Interrupt) -> anyhow::Result<()> {
     args.common.take(interrupt, |around| replay::run(&request, around))
 }
 
-fn run_mixes(args: &MixesArgs, interrupt: &Interrupt) -> anyhow::Result<()> {
-    let request = mixes::Request {
-        machine: args.common.machine()?,
-        quantum_cycles: args.common.quantum_cycles,
-        quanta: args.quanta,
-        seed: args.common.seed,
-        mixes: args.mixes.into(),
-        tuning: args.tuning.into(),
-        programs: args.programs.clone(),
-    };
-    if args.announce {
-        let list = args.common.place().surrounded(interrupt, |around| mixes::announce(&request, around))?;
-        return print(list.trim_end());
-    }
-    args.common.take(interrupt, |around| mixes::run(&request, around))
-}
-
-fn run_contention(args: &ContentionArgs, interrupt: &Interrupt) -> anyhow::Result<()> {
-    let request = contention::Request {
-        pairs: args.pairs.clone(),
-        drawn: args.draw.into(),
-        mixes: args.mixes.into(),
-        seed: args.seed,
-    };
-    let place = Place { out: &args.out, cache: &args.cache, qemu: &args.qemu, json: args.json };
-    place.take(interrupt, |around| contention::run(&request, around))
-}
-
 /// Where a survey's results go, and what it runs on.
 struct Place<'a> {
     out: &'a Path,
     cache: &'a CacheArg,
     qemu: &'a QemuArg,
     json: bool,
+fn run_merge(args: &MergeArgs) -> anyhow::Result<()> {
+    let merge::Merged { folder, done, missing } = merge::merge(&args.folders).map_err(plainly)?;
+    if args.json {
+        let answer = serde_json::json!({ "folder": folder, "done": done, "missing": missing });
+        return print(&format!("{answer:#}"));
+    }
+    let left = if missing.is_empty() { String::new() } else { format!("; missing: {}", missing.join(", ")) };
+    print(&format!(
+        "{done} of {} findings are in {}{left}\nthe survey's command without --shard goes on there",
+        done + missing.len(),
+        folder.display()
+    ))
 }
 
 impl Common {
@@ -381,7 +375,7 @@ impl Common {
     }
 
     fn place(&self) -> Place<'_> {
-        Place { out: &self.out, cache: &self.cache, qemu: &self.qemu, json: self.json }
+        Place { out: &self.out, cache: &self.cache, qemu: &self.qemu, shard: self.shard, json: self.json }
     }
 }
 
@@ -392,7 +386,19 @@ impl Place<'_> {
         interrupt: &Interrupt,
         survey: impl FnOnce(&Surroundings<'_>) -> Result<Outcome<Body>, SurveyError>,
     ) -> anyhow::Result<()> {
-        let Outcome { folder, found } = self.surrounded(interrupt, survey)?;
+        let Outcome { folder, found } = match self.surrounded(interrupt, survey)? {
+            // A shard that did its share did what it was asked for.
+            Err(SurveyError::Part { folder, shard, done, of }) => {
+                return print(&if self.json {
+                    let answer =
+                        serde_json::json!({ "folder": folder, "shard": shard.to_string(), "done": done, "of": of });
+                    format!("{answer:#}")
+                } else {
+                    format!("shard {shard}: {done} of {of} findings are in {}", folder.display())
+                });
+            }
+            survey => survey.map_err(plainly)?,
+        };
         if self.json {
             let answer = serde_json::json!({ "folder": folder, "found": found.for_programs() });
             return print(&format!("{answer:#}"));
@@ -405,14 +411,14 @@ impl Place<'_> {
         &self,
         interrupt: &Interrupt,
         what: impl FnOnce(&Surroundings<'_>) -> Result<Answer, SurveyError>,
-    ) -> anyhow::Result<Answer> {
+    ) -> anyhow::Result<Result<Answer, SurveyError>> {
         let command: Vec<String> = std::env::args().collect();
         let progress = Progress::on_standard_error();
         let cache = self.cache.named();
         let qemu = self.qemu.chosen(self.cache)?;
-        let qemu = qemu.as_ref();
-        let around = Surroundings { results: self.out, cache, qemu, command: &command, interrupt, progress: &progress };
-        what(&around).map_err(plainly)
+        let (qemu, results, shard) = (qemu.as_ref(), self.out, self.shard);
+        let around = Surroundings { results, cache, qemu, command: &command, interrupt, progress: &progress, shard };
+        Ok(what(&around))
     }
 }
 

@@ -33,6 +33,7 @@ use crate::report::{self, ReportError};
 use crate::results::FileError;
 use crate::testbed::{BedError, TestBed};
 use crate::trace::TraceError;
+use crate::workers::Shard;
 
 /// The file of a results folder that a report is made from.
 pub const COLLECTED: &str = "collected.json";
@@ -101,6 +102,8 @@ pub struct Surroundings<'a> {
     pub interrupt: &'a Interrupt,
     /// Told what is being done.
     pub progress: &'a Progress,
+    /// Which of a survey's runs are to be done, if not all.
+    pub shard: Option<Shard>,
 }
 
 /// A finished experiment.

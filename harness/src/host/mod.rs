@@ -11,6 +11,8 @@ pub mod simulated;
 
 pub mod faulty;
 
+pub mod foretold;
+
 pub mod admission;
 
 pub mod seating;

@@ -5,6 +5,9 @@
 //! the program's revision and the guest image; a later survey goes on in a partial folder only if its own plan is the same,
 //! and if nobody else is at work there. Each finding is written under a temporary name and renamed, so one that is there is
 //! whole.
+//!
+//! A shard has a folder of its own, whose name and `shard.json` say which it is, and stops when its share is done; [`super::merge`]
+//! puts shards together.
 
 use std::fs::{File, Permissions};
 use std::io::Write;
@@ -23,7 +26,10 @@ use crate::interrupt::Interrupted;
 use crate::provenance::{ThisMachine, date_of, revision, time_of};
 use crate::results::{self, FileError};
 use crate::testbed::TestBed;
-use crate::workers::side_by_side;
+use crate::workers::{Shard, side_by_side};
+
+/// The file of a shard's folder that says which it is.
+const SHARD: &str = "shard.json";
 
 /// After so many failed runs no further one begins: it is not the runs that are at fault.
 const MOST_FAILURES: usize = 5;
@@ -77,7 +83,7 @@ impl Plan {
 /// One time that somebody worked on a survey.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Sitting {
+pub(super) struct Sitting {
     began: String,
     command: Vec<String>,
 }
@@ -98,9 +104,9 @@ impl SurveyFolder {
     pub fn open(plan: Plan, around: &Surroundings<'_>) -> Result<Self, SurveyError> {
         let results = around.results;
         std::fs::create_dir_all(results).map_err(FileError::io("create", results))?;
-        let (partial, lock) = match find(results, &plan)? {
+        let (partial, lock) = match find(results, &plan, around.shard)? {
             Some(found) => found,
-            None => create(results, &plan)?,
+            None => create(results, &plan, around.shard)?,
         };
         let mut sittings: Vec<Sitting> = read_if_there(&partial.join("sittings.json"))?.unwrap_or_default();
         sittings.push(Sitting { began: time_of(SystemTime::now()), command: around.command.to_vec() });
@@ -150,6 +156,9 @@ impl SurveyFolder {
             if let Some(kept) = read_if_there(&self.finding(run))? {
                 return Ok(Some(kept));
             }
+            if around.shard.is_some_and(|shard| !shard.has(place)) {
+                return Ok(None);
+            }
             around.interrupt.check().map_err(|source| self.interrupted(source))?;
             let label = format!("{}/{} {run}", place + 1, runs.len());
             match measure(place, &label) {
@@ -172,7 +181,16 @@ impl SurveyFolder {
         };
         let found = side_by_side(runs.len(), workers, &one)?;
         let failures = failures.into_inner().expect("no holder panics");
-        if failures.is_empty() { Ok(found.into_iter().flatten().collect()) } else { Err(self.failed(runs, failures)) }
+        if !failures.is_empty() {
+            return Err(self.failed(runs, failures));
+        }
+        let found: Vec<Finding> = found.into_iter().flatten().collect();
+        match around.shard {
+            Some(shard) if found.len() < runs.len() => {
+                Err(SurveyError::Part { folder: self.partial.clone(), shard, done: found.len(), of: runs.len() })
+            }
+            _ => Ok(found),
+        }
     }
 
     fn interrupted(&self, source: Interrupted) -> SurveyError {
@@ -194,6 +212,8 @@ impl SurveyFolder {
         let machine = self.partial.join("machine.toml");
         std::fs::write(&machine, &self.plan.machine).map_err(FileError::io("write", &machine))?;
         write_whole(&self.partial, "manifest.json", &Manifest::of(&self, bed))?;
+        // There only where a shard found everything done.
+        let _ = std::fs::remove_file(self.partial.join(SHARD));
         for leftover in ["sittings.json", "plan.json", "lock"].map(|name| self.partial.join(name)) {
             std::fs::remove_file(&leftover).map_err(FileError::io("remove", &leftover))?;
         }
@@ -206,7 +226,11 @@ impl SurveyFolder {
 }
 
 /// A partial folder of the same plan at which nobody is at work, with its lock.
-fn find(results_folder: &Path, plan: &Plan) -> Result<Option<(PathBuf, File)>, SurveyError> {
+pub(super) fn find(
+    results_folder: &Path,
+    plan: &Plan,
+    shard: Option<Shard>,
+) -> Result<Option<(PathBuf, File)>, SurveyError> {
     let entries = std::fs::read_dir(results_folder).map_err(FileError::io("read", results_folder))?;
     let mut folders: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
     folders.retain(|folder| results::is_partial(folder));
@@ -214,7 +238,9 @@ fn find(results_folder: &Path, plan: &Plan) -> Result<Option<(PathBuf, File)>, S
     for folder in folders {
         // Another survey's or an experiment's folder, or one that was just begun, is none to go on in.
         let theirs: Option<Plan> = read_if_there(&folder.join("plan.json")).ok().flatten();
+        let of_shard: Option<Shard> = read_if_there(&folder.join(SHARD)).ok().flatten();
         if theirs.as_ref() == Some(plan)
+            && of_shard == shard
             && let Some(lock) = lock(&folder)?
         {
             return Ok(Some((folder, lock)));
@@ -223,16 +249,22 @@ fn find(results_folder: &Path, plan: &Plan) -> Result<Option<(PathBuf, File)>, S
     Ok(None)
 }
 
-fn create(results_folder: &Path, plan: &Plan) -> Result<(PathBuf, File), SurveyError> {
-    let name = format!("{}-{}-survey-{}", date_of(SystemTime::now()), plan.host, plan.survey);
+pub(super) fn create(results_folder: &Path, plan: &Plan, shard: Option<Shard>) -> Result<(PathBuf, File), SurveyError> {
+    let mut name = format!("{}-{}-survey-{}", date_of(SystemTime::now()), plan.host, plan.survey);
+    if let Some(shard) = shard {
+        name += &format!("-shard-{}", shard.to_string().replace('/', "-of-"));
+    }
     let partial = results::begin(results_folder, &name, &["raw", "found"])?;
     let lock = lock(&partial)?.expect("nobody else knows of it yet");
+    if let Some(shard) = shard {
+        write_whole(&partial, SHARD, &shard)?;
+    }
     write_whole(&partial, "plan.json", plan)?;
     Ok((partial, lock))
 }
 
 /// The folder's lock, unless somebody has it.
-fn lock(folder: &Path) -> Result<Option<File>, SurveyError> {
+pub(super) fn lock(folder: &Path) -> Result<Option<File>, SurveyError> {
     let file = folder.join("lock");
     let lock = File::create(&file).map_err(FileError::io("create", &file))?;
     match lock.try_lock() {
@@ -242,7 +274,7 @@ fn lock(folder: &Path) -> Result<Option<File>, SurveyError> {
     }
 }
 
-fn read_if_there<Value: DeserializeOwned>(file: &Path) -> Result<Option<Value>, SurveyError> {
+pub(super) fn read_if_there<Value: DeserializeOwned>(file: &Path) -> Result<Option<Value>, SurveyError> {
     let text = match std::fs::read_to_string(file) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -253,7 +285,7 @@ fn read_if_there<Value: DeserializeOwned>(file: &Path) -> Result<Option<Value>, 
 }
 
 /// Writes a file that is whole whenever it is there.
-fn write_whole(folder: &Path, name: &str, value: &impl Serialize) -> Result<(), SurveyError> {
+pub(super) fn write_whole(folder: &Path, name: &str, value: &impl Serialize) -> Result<(), SurveyError> {
     let file = folder.join(name);
     let io = FileError::io("write", &file);
     let write = || -> std::io::Result<()> {
@@ -318,12 +350,12 @@ mod tests {
             revision: None,
             version: "0".to_owned(),
         };
-        let (first, lock) = create(results.path(), &plan).expect("created");
-        assert!(find(results.path(), &plan).expect("readable").is_none());
+        let (first, lock) = create(results.path(), &plan, None).expect("created");
+        assert!(find(results.path(), &plan, None).expect("readable").is_none());
         drop(lock);
         let other = Plan { quanta: 2, ..plan.clone() };
-        assert!(find(results.path(), &other).expect("readable").is_none());
-        let (found, _lock) = find(results.path(), &plan).expect("readable").expect("it is free now");
+        assert!(find(results.path(), &other, None).expect("readable").is_none());
+        let (found, _lock) = find(results.path(), &plan, None).expect("readable").expect("it is free now");
         assert_eq!(found, first);
     }
 }

@@ -11,12 +11,15 @@ pub mod contention;
 pub mod corun;
 pub mod folder;
 pub mod mixes;
+pub mod merge;
 pub mod pairs;
+pub mod placements;
 pub mod play;
 pub mod replay;
 pub mod sensitivity;
 pub mod solo;
 mod urn;
+pub mod sweep;
 
 use std::path::{Path, PathBuf};
 
@@ -34,6 +37,7 @@ use crate::report::figures::canvas::DrawError;
 use crate::results::FileError;
 use crate::testbed::BedError;
 use crate::trace::TraceError;
+use crate::workers::Shard;
 
 /// The file of a survey's folder that everything else in it is made from.
 pub const FINDINGS: &str = "findings.json";
@@ -123,6 +127,8 @@ pub fn render(folder: &Path) -> Result<Vec<TextFile>, SurveyError> {
         pairs::Pairs::SURVEY => rendered::<pairs::Pairs>(&text, &unreadable),
         replay::Replay::SURVEY => rendered::<replay::Replay>(&text, &unreadable),
         sensitivity::Sensitivity::SURVEY => rendered::<sensitivity::Sensitivity>(&text, &unreadable),
+        placements::Placements::SURVEY => rendered::<placements::Placements>(&text, &unreadable),
+        sweep::Sweeps::SURVEY => rendered::<sweep::Sweeps>(&text, &unreadable),
         solo::Solo::SURVEY => rendered::<solo::Solo>(&text, &unreadable),
         other => Err(unreadable(format!("this release knows no survey called {other:?}")).into()),
     }
@@ -200,6 +206,26 @@ pub enum SurveyError {
         folder: PathBuf,
         /// Why the first failed.
         source: Box<SurveyError>,
+    },
+    /// A shard did its share, and others' findings are missing: no failure, but no results either.
+    #[error("did shard {shard} of the survey, {done} of {of} runs; `phasecast survey merge` puts shards together")]
+    Part {
+        /// Where its findings are.
+        folder: PathBuf,
+        /// Which shard.
+        shard: Shard,
+        /// How many findings are there.
+        done: usize,
+        /// Of how many.
+        of: usize,
+    },
+    /// Shards cannot be put together.
+    #[error("failed to merge {}: {problem}", .folder.display())]
+    Merge {
+        /// Which folder.
+        folder: PathBuf,
+        /// Why not, and what to do.
+        problem: String,
     },
     /// Somebody asked to stop between two runs.
     #[error("stopped; the same command goes on in {}", .folder.display())]

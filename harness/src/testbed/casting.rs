@@ -13,7 +13,9 @@ use workloads::catalogue::Family;
 use workloads::kernels::Kind;
 use workloads::script::parse_bytes;
 
+use crate::host::simulated::hardware::Hardware;
 use crate::host::simulated::script::{KindId, PhaseKind, Script, ScriptedGuest, Stretch};
+use crate::host::simulated::sharing::Sharing;
 use crate::mix::{Mix, MixGuest};
 
 /// A kind of phase whose data fits in the private caches, whatever it does with them.
@@ -24,6 +26,9 @@ const IDLE: KindId = KindId(Kind::ALL.len() + 1);
 
 /// Largest relative deviation in a quantum.
 const NOISE: f64 = 0.02;
+
+/// Cycles per instruction of a core that never waits; what a phase costs beyond it is stall.
+const CORE_CYCLES_PER_INSTRUCTION: f64 = 0.5;
 
 /// Rounds of a script that are played before it starts again.
 const MOST_ROUNDS: u64 = 100;
@@ -37,19 +42,18 @@ pub(super) fn script(mix: &Mix) -> Script {
         name: guest.name.clone(),
         vcpus: guest.vcpus,
         domain: guest.domain,
+        cpu: guest.cpu,
         stretches: stretches(guest, mix.machine.l2().map_or(0, |l2| l2.bytes())),
         arrives: std::time::Duration::ZERO,
         departs: None,
     };
     Script {
-        topology: mix.topology(),
-        frequency_hz: u64::from(mix.machine.frequency_mhz()) * 1_000_000,
+        hardware: Hardware::of_machine(&mix.machine),
         events: Event::ALL.into(),
         kinds: kinds(),
-        interference: interference(),
+        sharing: Sharing::Table(interference()),
         guests: mix.guests.iter().map(cast).collect(),
         noise: NOISE,
-        cold_cycles: mix.machine.refill_cycles(),
     }
 }
 
@@ -133,16 +137,18 @@ fn kinds() -> Vec<PhaseKind> {
         phase(kind.name(), cycles_per_instruction, rates, llc_miss_ratio)
     });
     let resident = phase("resident", 0.7, [300.0, 100.0, 5.0, 0.1], 0.1);
-    let idle = PhaseKind { name: "idle", idle_share: 0.999, kernel_share: 1.0, ..resident.clone() };
+    let idle = PhaseKind { name: "idle".to_owned(), idle_share: 0.999, kernel_share: 1.0, ..resident.clone() };
     kernels.into_iter().chain([resident, idle]).collect()
 }
 
 /// Loads, stores, L1 misses and LLC references per thousand instructions.
-fn phase(name: &'static str, cycles_per_instruction: f64, rates: [f64; 4], llc_miss_ratio: f64) -> PhaseKind {
+fn phase(name: &str, cycles_per_instruction: f64, rates: [f64; 4], llc_miss_ratio: f64) -> PhaseKind {
     let [loads, stores, l1_misses, llc_references] = rates;
     PhaseKind {
-        name,
+        name: name.to_owned(),
         cycles_per_instruction,
+        stall_share: (1.0 - CORE_CYCLES_PER_INSTRUCTION / cycles_per_instruction).max(0.0),
+        footprint_share: 1.0,
         idle_share: 0.0,
         kernel_share: 0.005,
         loads,

@@ -1,22 +1,33 @@
-//! What a simulated host plays: kinds of phases with what they cost alone, how much they slow each other down, and
-//! which guest runs which of them for how many instructions.
+//! What a simulated host plays: on which hardware, kinds of phases with what they cost alone, how much they slow each
+//! other down, and which guest runs which of them for how many instructions.
 //!
-//! The numbers are round figures for tests of control, chosen and not measured: they say nothing about a real
-//! machine. A script is checked when a host is made of it.
+//! What a kind does alone is its profile: chosen, drawn, or taken from somebody's measurements ([`super::profiles`]).
+//! What becomes of kinds together is arithmetic. A script is checked when a host is made of it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use predictor::counters::{Event, PhaseMark};
-use predictor::topology::{DomainId, Topology};
+use predictor::contention::Pressure;
+use predictor::counters::{Event, PhaseMark, Reading, Readings};
+use predictor::topology::{CpuId, DomainId};
+
+use super::hardware::Hardware;
+use super::sharing::Sharing;
+
+/// Bytes that a miss fetches from memory, and that a dirty line writes back.
+pub(super) const LINE_BYTES: f64 = 64.0;
 
 /// What a kind of phase does when it runs alone. Rates are per thousand instructions.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PhaseKind {
     /// What it is called in messages.
-    pub name: &'static str,
+    pub name: String,
     /// Busy cycles per instruction, alone.
     pub cycles_per_instruction: f64,
+    /// The share of these in which the core waits for memory, 0 to 1.
+    pub stall_share: f64,
+    /// The share of a whole LLC that it keeps in use, 0 to 1: what it has to fetch again after a move.
+    pub footprint_share: f64,
     /// The share of time in which the vCPU has nothing to run, at least 0 and below 1.
     pub idle_share: f64,
     /// The share of instructions in the guest's kernel, 0 to 1.
@@ -31,6 +42,43 @@ pub struct PhaseKind {
     pub llc_references: f64,
     /// The share of LLC references that miss, alone.
     pub llc_miss_ratio: f64,
+}
+
+impl PhaseKind {
+    /// Dirty lines that each miss sends to memory: as many as stores are among accesses.
+    pub(super) fn written_back_per_miss(&self) -> f64 {
+        self.stores / (self.loads + self.stores).max(f64::MIN_POSITIVE)
+    }
+
+    /// What placement does not change of a quantum alone of so many cycles; the rest is absent.
+    #[must_use]
+    pub fn unplaced_readings(&self, cycles: f64) -> Readings {
+        let work = cycles * (1.0 - self.idle_share) / self.cycles_per_instruction;
+        Readings::from_fn(|event| {
+            let rate = match event {
+                Event::Instructions => 1000.0,
+                Event::Loads => self.loads,
+                Event::Stores => self.stores,
+                Event::L1Misses => self.l1_misses,
+                Event::LlcReferences => self.llc_references,
+                _ => return Reading::Absent,
+            };
+            Reading::Exact((work * rate / 1000.0).round() as u64)
+        })
+    }
+
+    /// What it does alone, as the contention model wants it.
+    #[must_use]
+    pub fn pressure(&self) -> Pressure {
+        let misses = self.llc_references * self.llc_miss_ratio;
+        Pressure {
+            llc_references_per_kilo_instruction: self.llc_references,
+            llc_misses_per_kilo_instruction: misses,
+            memory_bytes_per_kilo_instruction: misses * LINE_BYTES * (1.0 + self.written_back_per_miss()),
+            cycles_per_instruction: self.cycles_per_instruction,
+            stall_share: self.stall_share,
+        }
+    }
 }
 
 /// A kind of phase, by its place in [`Script::kinds`].
@@ -57,6 +105,9 @@ pub struct ScriptedGuest {
     pub vcpus: u32,
     /// Where it starts; another domain if that one is full when it comes.
     pub domain: DomainId,
+    /// The CPU of that domain on which its first vCPU starts, whoever is there already; else the one with fewest on it
+    /// and on its core.
+    pub cpu: Option<CpuId>,
     /// One run of its program.
     pub stretches: Vec<Stretch>,
     /// When it comes, on the host's clock.
@@ -69,22 +120,17 @@ pub struct ScriptedGuest {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Script {
     /// Where guests run.
-    pub topology: Topology,
-    /// The clock of every CPU.
-    pub frequency_hz: u64,
+    pub hardware: Hardware,
     /// What the host claims to count; the rest is absent from its samples.
     pub events: BTreeSet<Event>,
     /// The kinds of phases.
     pub kinds: Vec<PhaseKind>,
-    /// By how much a kind (first) is slowed down by one neighbour of a kind (second) in its LLC domain: 0.5 means half
-    /// as long again. Neighbours add up; a pair that is not listed does not interfere.
-    pub interference: BTreeMap<(KindId, KindId), f64>,
+    /// By how much kinds slow each other down in an LLC domain.
+    pub sharing: Sharing,
     /// The guests; the n-th has guest id n.
     pub guests: Vec<ScriptedGuest>,
     /// Largest relative deviation of a vCPU's cost and rates in one quantum, at least 0 and below 1.
     pub noise: f64,
-    /// Cycles that a vCPU loses after a move, while its caches are cold.
-    pub cold_cycles: u64,
 }
 
 /// Why a script cannot be played.
@@ -129,13 +175,17 @@ pub enum ScriptError {
 impl Script {
     /// Whether a host can play this.
     pub fn check(&self) -> Result<(), ScriptError> {
-        in_range(self.frequency_hz > 0, "the frequency", "above 0 Hz")?;
+        if let Some((what, range)) = self.hardware.mistake() {
+            return Err(ScriptError::OutOfRange { what: what.to_owned(), range });
+        }
         in_range((0.0..1.0).contains(&self.noise), "the noise", "at least 0 and below 1")?;
         self.kinds.iter().try_for_each(check_kind)?;
-        for ((victim, neighbour), extra) in &self.interference {
-            self.check_known(*victim, "the interference table")?;
-            self.check_known(*neighbour, "the interference table")?;
-            in_range(extra.is_finite() && *extra >= 0.0, "an interference", "finite and at least 0")?;
+        if let Sharing::Table(table) = &self.sharing {
+            for ((victim, neighbour), extra) in table {
+                self.check_known(*victim, "the interference table")?;
+                self.check_known(*neighbour, "the interference table")?;
+                in_range(extra.is_finite() && *extra >= 0.0, "an interference", "finite and at least 0")?;
+            }
         }
         self.guests.iter().try_for_each(|guest| self.check_guest(guest))?;
         self.check_room()
@@ -143,9 +193,10 @@ impl Script {
 
     fn check_guest(&self, guest: &ScriptedGuest) -> Result<(), ScriptError> {
         let of = |what: &str| format!("{what} of guest {:?}", guest.name);
-        if self.topology.domain(guest.domain).is_none() {
+        let Some(domain) = self.hardware.topology.domain(guest.domain) else {
             return Err(ScriptError::UnknownDomain { guest: guest.name.clone(), domain: guest.domain.0 });
-        }
+        };
+        in_range(guest.cpu.is_none_or(|cpu| domain.cpus.contains(&cpu)), &of("the CPU"), "one of its LLC domain")?;
         in_range(guest.vcpus > 0, &of("the number of vCPUs"), "at least 1")?;
         in_range(guest.departs.is_none_or(|end| end > guest.arrives), &of("the departure"), "after its arrival")?;
         in_range(!guest.stretches.is_empty(), &of("the number of stretches"), "at least 1")?;
@@ -165,7 +216,7 @@ impl Script {
 
     /// The number of vCPUs changes only when somebody comes, so those moments are all that need a look.
     fn check_room(&self) -> Result<(), ScriptError> {
-        let cpus: usize = self.topology.domains().iter().map(|domain| domain.cpus.len()).sum();
+        let cpus: usize = self.hardware.topology.domains().iter().map(|domain| domain.cpus.len()).sum();
         for moment in self.guests.iter().map(|guest| guest.arrives) {
             let here = |guest: &&ScriptedGuest| {
                 guest.arrives <= moment && guest.departs.is_none_or(|departs| departs > moment)
@@ -183,6 +234,8 @@ fn check_kind(kind: &PhaseKind) -> Result<(), ScriptError> {
     let of = |what: &str| format!("{what} of phase kind {:?}", kind.name);
     let cost = kind.cycles_per_instruction;
     in_range(cost.is_finite() && cost > 0.0, &of("the cycles per instruction"), "finite and above 0")?;
+    in_range((0.0..=1.0).contains(&kind.stall_share), &of("the stall share"), "from 0 to 1")?;
+    in_range((0.0..=1.0).contains(&kind.footprint_share), &of("the footprint's share"), "from 0 to 1")?;
     in_range((0.0..1.0).contains(&kind.idle_share), &of("the idle share"), "at least 0 and below 1")?;
     in_range((0.0..=1.0).contains(&kind.kernel_share), &of("the kernel share"), "from 0 to 1")?;
     in_range((0.0..=1.0).contains(&kind.llc_miss_ratio), &of("the LLC miss ratio"), "from 0 to 1")?;

@@ -1,19 +1,26 @@
 //! Claims about the simulated host that other hosts need not keep; what all keep is in the host laws.
 
+use std::collections::BTreeMap;
+
+use predictor::contention::Contention;
 use predictor::counters::PhaseMark;
 use predictor::topology::{CpuId, LlcDomain, NodeId};
 
+use super::hardware::Hardware;
 use super::script::{PhaseKind, Stretch};
+use super::sharing::Sharing;
 use super::*;
 
 const QUANTUM: Duration = Duration::from_millis(1);
 /// Cycles in a quantum.
 const CYCLES: u64 = 2_000_000;
 
-fn kind(name: &'static str, cycles_per_instruction: f64, llc_references: f64) -> PhaseKind {
+fn kind(name: &str, cycles_per_instruction: f64, llc_references: f64) -> PhaseKind {
     PhaseKind {
-        name,
+        name: name.to_owned(),
         cycles_per_instruction,
+        stall_share: 0.5,
+        footprint_share: 1.0,
         idle_share: 0.0,
         kernel_share: 0.0,
         loads: 250.0,
@@ -33,14 +40,20 @@ fn script(guests: Vec<ScriptedGuest>) -> Script {
         llc_bytes: Some(1 << 20),
     };
     Script {
-        topology: Topology::new(vec![domain(0), domain(1)]).expect("sound"),
-        frequency_hz: 2_000_000_000,
+        hardware: Hardware {
+            topology: Topology::new(vec![domain(0), domain(1)]).expect("sound"),
+            cores: Vec::new(),
+            frequency_hz: 2_000_000_000,
+            sibling_slowdown: 1.6,
+            remote_share: 0.5,
+            refill_cycles: 100_000,
+            contention: Contention { miss_per_hit_time: 5.0, memory_bytes_per_cycle: Some(4.0) },
+        },
         events: Event::ALL.into(),
         kinds: vec![kind("compute", 0.5, 0.1), kind("press", 2.0, 20.0)],
-        interference: BTreeMap::from([((KindId(1), KindId(1)), 1.0)]),
+        sharing: Sharing::Table(BTreeMap::from([((KindId(1), KindId(1)), 1.0)])),
         guests,
         noise: 0.0,
-        cold_cycles: 100_000,
     }
 }
 
@@ -54,6 +67,7 @@ fn guest(domain: u32, stretches: &[(usize, u64)]) -> ScriptedGuest {
         name: format!("guest of domain {domain}"),
         vcpus: 1,
         domain: DomainId(domain),
+        cpu: None,
         stretches: stretches.iter().map(stretch).collect(),
         arrives: Duration::ZERO,
         departs: None,
@@ -158,4 +172,99 @@ fn a_script_that_cannot_be_played_says_what_is_wrong() {
         refusal(vec![guest(0, &[(9, 1)])]),
         "a stretch of guest \"guest of domain 0\" names phase kind 9, but the script has 2"
     );
+}
+
+/// One domain of two CPUs that are hardware threads of one core, and one like it on another node.
+fn threaded(guests: Vec<ScriptedGuest>) -> Script {
+    let mut script = script(guests);
+    let mut domains = script.hardware.topology.domains().to_vec();
+    domains[1].node = NodeId(1);
+    script.hardware.topology = Topology::new(domains).expect("sound");
+    script.hardware.cores = vec![vec![CpuId(0), CpuId(1)], vec![CpuId(2), CpuId(3)]];
+    script
+}
+
+fn work(script: Script, quanta: u32, quantum: Duration) -> Vec<u64> {
+    let mut host = SimulatedHost::new(script, 7).expect("a sound script");
+    let mut sums = Vec::new();
+    for _ in 0..quanta {
+        let seen = instructions(&host.advance(quantum).expect("no fault"));
+        sums.resize(seen.len(), 0);
+        sums.iter_mut().zip(seen).for_each(|(sum, more)| *sum += more);
+    }
+    sums
+}
+
+#[test]
+fn a_hardware_thread_of_the_same_core_slows_by_the_stated_factor() {
+    let alone = work(threaded(vec![guest(0, &[(0, u64::MAX)])]), 1, QUANTUM)[0] as f64;
+    let both = work(threaded(vec![guest(0, &[(0, u64::MAX)]); 2]), 1, QUANTUM);
+    assert!(both.iter().all(|one| (alone / *one as f64 - 1.6).abs() < 1e-5), "{both:?} of {alone}");
+}
+
+#[test]
+fn those_on_one_cpu_have_an_equal_share_of_it_and_do_not_press_each_other() {
+    let on = |cpu| ScriptedGuest { cpu: Some(CpuId(cpu)), ..guest(0, &[(1, u64::MAX)]) };
+    assert_eq!(work(script(vec![on(1), on(1)]), 1, QUANTUM), [CYCLES / 4; 2]);
+    let mut host = SimulatedHost::new(script(vec![on(1), on(1)]), 7).expect("sound");
+    let sample = host.advance(QUANTUM).expect("no fault").samples.remove(0);
+    assert_eq!(sample.count(Event::Cycles), Some(CYCLES / 2), "waiting for a CPU is not running");
+}
+
+#[test]
+fn memory_stays_behind_and_costs_those_who_wait_for_it() {
+    let mut host = SimulatedHost::new(threaded(vec![guest(0, &[(1, u64::MAX)])]), 7).expect("sound");
+    let near = instructions(&host.advance(QUANTUM).expect("no fault"))[0] as f64;
+    host.apply(&[Move { vcpu: vcpu(0), from: DomainId(0), to: DomainId(1) }]).expect("no fault");
+    host.advance(QUANTUM).expect("caches get warm");
+    let far = instructions(&host.advance(QUANTUM).expect("no fault"))[0] as f64;
+    // It waits for memory for 0.5 * 5 m / (h + 5 m) of its time, with h = 18 and m = 2, and does so half as long again.
+    let expected = 1.0 + 0.5 * 0.5 * 10.0 / 28.0;
+    assert!((near / far - expected).abs() < 1e-5, "{} is not {expected}", near / far);
+}
+
+#[test]
+fn a_core_of_ones_own_comes_before_a_hardware_thread() {
+    let mut script = threaded(vec![guest(0, &[(0, u64::MAX)]); 2]);
+    let mut domains = script.hardware.topology.domains().to_vec();
+    domains[0].cpus = [0, 1, 4].map(CpuId).to_vec();
+    script.hardware.topology = Topology::new(domains).expect("sound");
+    assert_eq!(work(script, 1, QUANTUM), [CYCLES * 2; 2]);
+}
+
+#[test]
+fn what_happens_does_not_depend_on_how_long_a_quantum_is() {
+    let guests = || vec![guest(0, &[(1, 700_000), (0, 900_000)]), guest(0, &[(0, 500_000), (1, 300_000)])];
+    let (fine, coarse) = (work(script(guests()), 100, QUANTUM / 10), work(script(guests()), 1, QUANTUM * 10));
+    for (fine, coarse) in fine.into_iter().zip(coarse) {
+        assert!(fine.abs_diff(coarse) < 100, "{fine} and {coarse}: each quantum rounds by half an instruction");
+    }
+}
+
+#[test]
+fn a_copy_goes_on_as_the_original_and_leaves_it_alone() {
+    let noisy = Script { noise: 0.05, ..script(vec![guest(0, &[(1, 800_000), (0, 900_000)]); 2]) };
+    let mut host = SimulatedHost::new(noisy, 3).expect("sound");
+    host.advance(QUANTUM).expect("no fault");
+    let mut copy = host.clone();
+    let seen: Vec<Observation> = (0..3).map(|_| copy.advance(QUANTUM).expect("no fault")).collect();
+    assert!(seen.into_iter().all(|seen| seen == host.advance(QUANTUM).expect("no fault")));
+}
+
+#[test]
+fn what_was_done_is_told_in_time_alone() {
+    let mut host = host(vec![guest(0, &[(1, u64::MAX)]), guest(0, &[(1, u64::MAX)]), guest(1, &[(1, u64::MAX)])]);
+    host.advance(QUANTUM).expect("no fault");
+    let times: Vec<Duration> = host.alone_times().map(|(_, time)| time).collect();
+    assert_eq!(times, [QUANTUM / 2, QUANTUM / 2, QUANTUM], "those who press each other take twice as long");
+}
+
+#[test]
+fn the_phase_ahead_is_the_one_that_comes() {
+    let mut host = host(vec![guest(0, &[(1, 1_500_000), (0, 6_000_000)])]);
+    host.advance(QUANTUM).expect("no fault");
+    // Half a quantum of the first phase is left, then one and a half of the second.
+    let ahead = |tenths: u32| host.kind_ahead(vcpu(0), QUANTUM * tenths / 10);
+    assert_eq!([4, 6, 19, 21].map(ahead), [KindId(1), KindId(0), KindId(0), KindId(1)].map(Some));
+    assert_eq!(host.kind_ahead(vcpu(9), QUANTUM), None);
 }
