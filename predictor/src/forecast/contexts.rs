@@ -71,14 +71,17 @@ mod lags;
 
 mod mixer;
 
+mod nearest;
+
 mod tables;
 
-use self::analogues::{Analogues, NEIGHBOURS, SIGNALS};
-use self::elementary::ln;
+use self::analogues::{Analogues, SIGNALS};
 use self::mixer::{LEVELS, Mixer, Opinions};
+use self::nearest::NEIGHBOURS;
 use self::tables::{Context, Tables};
 use super::{Forecast, Forecaster, Observation};
 use crate::phases::PhaseId;
+use crate::simd::{Lanes, Vector, Work};
 
 /// What may be tuned. The default is what was, by families of programs and never for one series.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -195,6 +198,17 @@ impl Contexts {
         if place < LENGTHS.len() + 2 { self.settings.count_keep } else { self.settings.value_keep }
     }
 
+    /// Takes in that `came` came after `last`.
+    #[inline(always)]
+    fn learn(&mut self, last: usize, came: usize) {
+        self.mixer.learn(&self.opinions, last, &self.probabilities, came);
+        self.tables.tick();
+        for place in 0..self.contexts.len() {
+            self.tables.count(self.contexts[place], came, self.keep(place));
+        }
+    }
+
+    #[inline(always)]
     fn remember(&mut self, phase: usize, signals: &[Option<f64>]) -> Run {
         let run = match self.run {
             Some(run) if run.phase == phase => Run { quanta: run.quanta + 1, ..run },
@@ -208,6 +222,7 @@ impl Contexts {
     }
 
     /// Forms all contexts of the coming quantum but the verdict.
+    #[inline(always)]
     fn form_contexts(&mut self, run: Run) {
         let mut context = Context::of_kind(0);
         let mut hashed = 0;
@@ -235,21 +250,23 @@ impl Contexts {
     }
 
     /// Asks all experts, and mixes what they say.
+    #[inline(always)]
     fn ask(&mut self, last: usize) {
         self.opinions.clear();
         let per_count = self.phases as f32 / self.settings.pseudo;
-        self.opinions.say(0, 0, [(last, ln(1.0 + per_count))].into_iter());
+        self.opinions.say(0, 0, [(short(last), per_count)].into_iter());
         let named = say_votes(&self.analogues, &self.settings, per_count, 1, &mut self.opinions);
-        let widest = named.map(|votes| votes[VOTES - 1].map_or(u64::MAX, |phase| phase as u64));
-        let nearest = named[COURSES - 1][0].map_or(u64::MAX, |phase| phase as u64);
+        let widest = named.map(|votes| votes[VOTES - 1].map_or(u64::MAX, u64::from));
+        let nearest = named[COURSES - 1][0].map_or(u64::MAX, u64::from);
         let verdict = widest.into_iter().fold(Context::of_kind(100).with(last as u64), Context::with);
         self.contexts[ASKED] = verdict.with(nearest);
         for (place, context) in self.contexts.iter().enumerate() {
             if let Some(slot) = self.tables.get(*context) {
-                let scores = slot.followers().map(|(phase, count)| (phase, ln(1.0 + count * per_count)));
-                self.opinions.say(1 + place, level_of_visits(slot.visits), scores);
+                let evidence = slot.followers().map(|(phase, count)| (phase, count * per_count));
+                self.opinions.say(1 + place, level_of_visits(slot.visits), evidence);
             }
         }
+        self.opinions.score();
         self.mixer.mix(&self.opinions, last, 1.0, &mut self.probabilities);
     }
 
@@ -257,8 +274,9 @@ impl Contexts {
     fn ahead(&self, last: usize, quanta: u32) -> Vec<f32> {
         let mut opinions = Opinions::default();
         let per_count = self.phases as f32 / self.settings.pseudo;
-        opinions.say(0, 0, [(last, ln(1.0 + per_count))].into_iter());
+        opinions.say(0, 0, [(short(last), per_count)].into_iter());
         say_votes(&self.analogues, &self.settings, per_count, quanta as usize, &mut opinions);
+        opinions.score();
         let mut probabilities = vec![0.0; self.phases];
         self.mixer.mix(&opinions, last, AHEAD_FACTOR, &mut probabilities);
         probabilities
@@ -266,24 +284,25 @@ impl Contexts {
 }
 
 /// Lets every vote among the analogues speak for what followed them after `quanta`; answers what each names.
+#[inline(always)]
 fn say_votes(
     analogues: &Analogues,
     settings: &Settings,
     per_count: f32,
     quanta: usize,
     opinions: &mut Opinions,
-) -> [[Option<usize>; VOTES]; COURSES] {
+) -> [[Option<u16>; VOTES]; COURSES] {
     let mut named = [[None; VOTES]; COURSES];
     for (course, named) in named.iter_mut().enumerate() {
         let neighbours = analogues.neighbours(course);
-        let Some(nearest) = neighbours.first().map(|neighbour| neighbour.distance) else { continue };
-        let mut tally = [(0usize, 0.0f32); NEIGHBOURS];
+        let Some(nearest) = neighbours.iter().next().map(|neighbour| neighbour.distance) else { continue };
+        let mut tally = [(0u16, 0.0f32); NEIGHBOURS];
         let (mut different, mut counted, mut total) = (0, 0, 0.0);
         for (place, named) in named.iter_mut().enumerate() {
             let voters = settings.votes[place];
             for neighbour in neighbours.iter().take(voters).skip(counted) {
                 let phase = analogues.phase_after(neighbour.lag, quanta);
-                let weight = neighbour.weight(nearest);
+                let weight = neighbour.weight;
                 total += weight;
                 match tally[..different].iter_mut().find(|(known, _)| *known == phase) {
                     Some((_, votes)) => *votes += weight,
@@ -295,13 +314,18 @@ fn say_votes(
             }
             counted = counted.max(voters);
             let factor = voters as f32 / total * per_count;
-            let scores = tally[..different].iter().map(|(phase, votes)| (*phase, ln(1.0 + votes * factor)));
-            opinions.say(FIRST_VOTE + course * VOTES + place, level_of_distance(nearest), scores);
-            let leads = |best: (usize, f32), other: &(usize, f32)| if other.1 > best.1 { *other } else { best };
+            let evidence = tally[..different].iter().map(|(phase, votes)| (*phase, votes * factor));
+            opinions.say(FIRST_VOTE + course * VOTES + place, level_of_distance(nearest), evidence);
+            let leads = |best: (u16, f32), other: &(u16, f32)| if other.1 > best.1 { *other } else { best };
             *named = Some(tally[1..different.max(1)].iter().fold(tally[0], leads).0);
         }
     }
     named
+}
+
+/// A phase as tables and votes keep it.
+fn short(phase: usize) -> u16 {
+    u16::try_from(phase).unwrap_or(u16::MAX)
 }
 
 fn level_of_visits(visits: u16) -> usize {
@@ -330,19 +354,31 @@ fn cell(value: f32, exponent: i32) -> u64 {
     whole.saturating_sub(i64::from(whole as f64 > cells)) as u64
 }
 
+/// A quantum to be taken in, with all there is inlined, so that it is compiled for the registers there are.
+struct Quantum<'a, 'b> {
+    forecaster: &'a mut Contexts,
+    seen: &'a Observation<'b>,
+}
+
+impl Work for Quantum<'_, '_> {
+    type Answer = ();
+
+    #[inline(always)]
+    fn run<V: Vector>(self) {
+        let came = self.seen.phase.index();
+        let forecaster = self.forecaster;
+        if let Some(run) = forecaster.run {
+            forecaster.learn(run.phase, came);
+        }
+        let run = forecaster.remember(came, self.seen.signals);
+        forecaster.form_contexts(run);
+        forecaster.ask(came);
+    }
+}
+
 impl Forecaster for Contexts {
     fn observe(&mut self, seen: &Observation<'_>) {
-        let came = seen.phase.index();
-        if let Some(run) = self.run {
-            self.mixer.learn(&self.opinions, run.phase, &self.probabilities, came);
-            self.tables.tick();
-            for place in 0..self.contexts.len() {
-                self.tables.count(self.contexts[place], came, self.keep(place));
-            }
-        }
-        let run = self.remember(came, seen.signals);
-        self.form_contexts(run);
-        self.ask(came);
+        Lanes::widest().run(Quantum { forecaster: self, seen });
     }
 
     fn forecast(&self, quanta: u32) -> Option<Forecast> {
@@ -359,7 +395,6 @@ impl Forecaster for Contexts {
         size_of::<Self>()
             + self.analogues.memory_bytes()
             + self.tables.memory_bytes()
-            + self.opinions.memory_bytes()
             + self.mixer.memory_bytes()
             + size_of_val(self.probabilities.as_slice())
     }
