@@ -170,11 +170,9 @@ impl Analogues {
 
     /// The phase `quanta` after the moment `lag` quanta ago. Where that is yet to come, the past is taken to repeat
     /// itself every `lag` quanta.
+    #[inline(always)]
     pub(super) fn phase_after(&self, lag: usize, quanta: usize) -> u16 {
-        // Most lags are longer than one looks ahead, and a division is slow.
-        let over = quanta.max(1) - 1;
-        let over = if over < lag { over } else { over % lag };
-        self.phases.newest_first()[lag - 1 - over]
+        self.phases.newest_first()[ago(lag, quanta)]
     }
 
     /// The value of a signal now; `None` for one never read.
@@ -183,14 +181,15 @@ impl Analogues {
         (signal.read > 0).then(|| signal.past.newest_first()[0])
     }
 
-    /// The coming value of a signal: the weighted mean of what followed the nearest analogues, half corrected by how
-    /// far each was off.
-    pub(super) fn coming_value(&self, course: usize, signal: usize) -> Option<f32> {
+    /// The value of a signal `quanta` from now: the weighted mean of what followed the nearest analogues, half corrected by
+    /// how far each was off.
+    #[inline(always)]
+    pub(super) fn coming_value(&self, course: usize, signal: usize, quanta: usize) -> Option<f32> {
         let now = self.value(signal)?;
         let past = self.signals[signal].past.newest_first();
         let (mut sum, mut weights) = (0.0, 0.0);
         for neighbour in self.neighbours(course).iter().take(NEIGHBOURS / 2) {
-            sum += neighbour.weight * (past[neighbour.lag - 1] + 0.5 * (now - past[neighbour.lag]));
+            sum += neighbour.weight * (past[ago(neighbour.lag, quanta)] + 0.5 * (now - past[neighbour.lag]));
             weights += neighbour.weight;
         }
         (weights > 0.0).then(|| sum / weights)
@@ -209,6 +208,14 @@ impl Analogues {
         let signals: usize = self.signals.iter().map(|signal| signal.past.bytes()).sum();
         self.phases.bytes() + size_of_val(self.step.as_slice()) + signals + courses
     }
+}
+
+/// How long ago it was `quanta` after the moment `lag` quanta ago, which repeats itself every `lag` quanta.
+#[inline(always)]
+fn ago(lag: usize, quanta: usize) -> usize {
+    // Most lags are longer than one looks ahead, and a division is slow.
+    let over = quanta.max(1) - 1;
+    lag - 1 - if over < lag { over } else { over % lag }
 }
 
 impl Course {
@@ -274,7 +281,7 @@ mod tests {
         (0..300).for_each(|quantum| analogues.push(0, &[Some(wave(f64::from(quantum)))]));
         // 73 quanta are exactly ten periods.
         assert!(analogues.neighbours(0).iter().take(4).all(|neighbour| neighbour.lag % 73 == 0));
-        let coming = analogues.coming_value(0, 0).expect("read");
+        let coming = analogues.coming_value(0, 0, 1).expect("read");
         assert!((f64::from(coming) - wave(300.0)).abs() < 0.05, "{coming}");
     }
 
