@@ -183,10 +183,8 @@ pub struct Contexts {
     /// The last phases, the newest first; beyond the beginning, the largest number.
     recent: [u64; RECENT],
     analogues: Analogues,
-    /// The coming quantum.
-    next: Outlook,
-    /// The announced ones beyond it.
-    ahead: Vec<Outlook>,
+    /// The coming quantum, then the announced ones beyond it.
+    outlooks: Vec<Outlook>,
 }
 
 impl Contexts {
@@ -200,8 +198,7 @@ impl Contexts {
             run: None,
             recent: [u64::MAX; RECENT],
             analogues: Analogues::new(settings.window, &settings.keeps),
-            next: Outlook::new(1, phases, settings),
-            ahead: Vec::new(),
+            outlooks: vec![Outlook::new(1, phases, settings)],
         }
     }
 
@@ -209,10 +206,10 @@ impl Contexts {
     /// most [`AHEAD_MOST`]. What it says of the coming quantum stays as it is.
     #[must_use]
     pub fn looking_ahead(mut self, quanta: &[u32]) -> Self {
-        let far = |quanta: &&u32| (2..=AHEAD_MOST).contains(*quanta);
-        for quanta in quanta.iter().filter(far).take(HORIZONS_MOST) {
-            if self.ahead.iter().all(|outlook| outlook.quanta() != *quanta as usize) {
-                self.ahead.push(Outlook::new(*quanta as usize, self.phases, &self.settings));
+        for quanta in quanta.iter().filter(|quanta| (2..=AHEAD_MOST).contains(*quanta)) {
+            let known = self.outlooks.iter().any(|outlook| outlook.quanta() == *quanta as usize);
+            if !known && self.outlooks.len() <= HORIZONS_MOST {
+                self.outlooks.push(Outlook::new(*quanta as usize, self.phases, &self.settings));
             }
         }
         self
@@ -258,7 +255,7 @@ impl Contexts {
         say_votes(&self.analogues, &self.settings, per_count, quanta as usize, &mut opinions);
         opinions.score();
         let mut probabilities = vec![0.0; self.phases];
-        self.next.mixer().mix(&opinions, last, AHEAD_FACTOR, &mut probabilities);
+        self.outlooks[0].mixer().mix(&opinions, last, AHEAD_FACTOR, &mut probabilities);
         probabilities
     }
 }
@@ -275,24 +272,18 @@ impl Work for Quantum<'_, '_> {
     #[inline(always)]
     fn run<V: Vector>(self) {
         let came = self.seen.phase.index();
-        let Contexts { settings, next, .. } = &mut *self.forecaster;
-        next.learn(came, settings);
+        let Contexts { settings, outlooks, .. } = &mut *self.forecaster;
+        outlooks.iter_mut().for_each(|outlook| outlook.learn(came, settings));
         let run = self.forecaster.remember(came, self.seen.signals);
         let contexts = self.forecaster.of_phases(run);
-        let Contexts { settings, next, analogues, .. } = self.forecaster;
-        next.ask(came, &contexts, analogues, settings);
+        let Contexts { settings, outlooks, analogues, .. } = self.forecaster;
+        outlooks.iter_mut().for_each(|outlook| outlook.ask(came, &contexts, analogues, settings));
     }
 }
 
 impl Forecaster for Contexts {
     fn observe(&mut self, seen: &Observation<'_>) {
         Lanes::widest().run(Quantum { forecaster: self, seen });
-        let Some(run) = self.run.filter(|_| !self.ahead.is_empty()) else { return };
-        let contexts = self.of_phases(run);
-        for outlook in &mut self.ahead {
-            outlook.learn(run.phase, &self.settings);
-            outlook.ask(run.phase, &contexts, &self.analogues, &self.settings);
-        }
     }
 
     fn forecast(&self, quanta: u32) -> Option<Forecast> {
@@ -301,8 +292,7 @@ impl Forecaster for Contexts {
         if quanta == 0 {
             return Some(Forecast::certain(PhaseId(u32::try_from(last).ok()?), self.phases));
         }
-        let mut announced = std::iter::once(&self.next).chain(&self.ahead);
-        let weights = match announced.find(|outlook| outlook.quanta() == quanta as usize) {
+        let weights = match self.outlooks.iter().find(|outlook| outlook.quanta() == quanta as usize) {
             Some(outlook) => widened(outlook.probabilities()),
             None => widened(&self.unlearned(last, quanta)),
         };
@@ -310,7 +300,7 @@ impl Forecaster for Contexts {
     }
 
     fn memory_bytes(&self) -> usize {
-        let outlooks: usize = self.ahead.iter().chain([&self.next]).map(Outlook::memory_bytes).sum();
+        let outlooks: usize = self.outlooks.iter().map(Outlook::memory_bytes).sum();
         size_of::<Self>() + self.analogues.memory_bytes() + outlooks
     }
 }

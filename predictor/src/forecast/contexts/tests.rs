@@ -126,7 +126,7 @@ fn an_announced_repetition_is_exact_however_far() {
 #[test]
 fn only_so_many_horizons_are_learned() {
     let forecaster = Contexts::new(2, &Settings::default()).looking_ahead(&[2, 3, 4, 5, 6, 7]);
-    assert_eq!(forecaster.ahead.len(), HORIZONS_MOST);
+    assert_eq!(forecaster.outlooks.len(), 1 + HORIZONS_MOST);
     let bytes = |horizons: &[u32]| Contexts::new(2, &Settings::default()).looking_ahead(horizons).memory_bytes();
     assert_eq!(bytes(&[0, 1, AHEAD_MOST + 1]), bytes(&[]));
 }
