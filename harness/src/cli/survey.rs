@@ -15,9 +15,7 @@ use crate::input::InputError;
 use crate::interrupt::Interrupt;
 use crate::machines;
 use crate::mix;
-use crate::survey::{
-    self, Collected, Outcome, SUMMARY, SurveyError, merge, pairs, replay, sensitivity, solo,
-};
+use crate::survey::{self, Collected, Outcome, SUMMARY, SurveyError, merge, pairs, replay, sensitivity, solo};
 use crate::testbed::BedKind;
 use crate::workers::Shard;
 
@@ -208,37 +206,6 @@ struct ReplayArgs {
 }
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:
-  phasecast survey contention --pairs results/2026-01-31-replayed-survey-pairs
-      40 pairs and 10 mixes of four guests: a few minutes where streams are recorded
-  phasecast survey contention --pairs results/2026-01-31-replayed-survey-pairs --draw 300 --mixes 0 --out /tmp/results
-      every pair")]
-struct ContentionArgs {
-    /// The folder of a complete pairs survey; machine, quantum and length are its
-    #[arg(long, value_name = "DIR")]
-    pairs: PathBuf,
-    /// How many of its pairs, half of them with a side that suffers
-    #[arg(long, value_name = "N", default_value_t = 40, value_parser = clap::value_parser!(u16).range(2..))]
-    draw: u16,
-    /// How many mixes of four guests behind one LLC, drawn by the seed
-    #[arg(long, value_name = "N", default_value_t = 10)]
-    mixes: u16,
-    /// What pairs and mixes are drawn by
-    #[arg(long, value_name = "S", default_value_t = 1)]
-    seed: u64,
-    /// Folder in which the results folder is made
-    #[arg(long, value_name = "DIR", default_value = "results")]
-    out: PathBuf,
-    #[command(flatten)]
-    cache: CacheArg,
-    #[command(flatten)]
-    qemu: QemuArg,
-    /// Print where the results are, and what was found, as JSON
-    #[arg(long)]
-    json: bool,
-}
-
-#[derive(Debug, clap::Args)]
 #[command(after_help = "Example:
   phasecast survey merge results/2026-01-31-replayed-survey-pairs-shard-*-partial
 
@@ -343,7 +310,10 @@ struct Place<'a> {
     out: &'a Path,
     cache: &'a CacheArg,
     qemu: &'a QemuArg,
+    shard: Option<Shard>,
     json: bool,
+}
+
 fn run_merge(args: &MergeArgs) -> anyhow::Result<()> {
     let merge::Merged { folder, done, missing } = merge::merge(&args.folders).map_err(plainly)?;
     if args.json {

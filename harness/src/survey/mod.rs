@@ -10,16 +10,16 @@
 pub mod contention;
 pub mod corun;
 pub mod folder;
-pub mod mixes;
 pub mod merge;
+pub mod mixes;
 pub mod pairs;
 pub mod placements;
 pub mod play;
 pub mod replay;
 pub mod sensitivity;
 pub mod solo;
-mod urn;
 pub mod sweep;
+mod urn;
 
 use std::path::{Path, PathBuf};
 

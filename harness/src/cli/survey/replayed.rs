@@ -37,6 +37,37 @@ pub(super) struct MixesArgs {
     common: Common,
 }
 
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  phasecast survey contention --pairs results/2026-01-31-replayed-survey-pairs
+      40 pairs and 10 mixes of four guests: a few minutes where streams are recorded
+  phasecast survey contention --pairs results/2026-01-31-replayed-survey-pairs --draw 300 --mixes 0 --out /tmp/results
+      every pair")]
+pub(super) struct ContentionArgs {
+    /// The folder of a complete pairs survey; machine, quantum and length are its
+    #[arg(long, value_name = "DIR")]
+    pairs: PathBuf,
+    /// How many of its pairs, half of them with a side that suffers
+    #[arg(long, value_name = "N", default_value_t = 40, value_parser = clap::value_parser!(u16).range(2..))]
+    draw: u16,
+    /// How many mixes of four guests behind one LLC, drawn by the seed
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    mixes: u16,
+    /// What pairs and mixes are drawn by
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    seed: u64,
+    /// Folder in which the results folder is made
+    #[arg(long, value_name = "DIR", default_value = "results")]
+    out: PathBuf,
+    #[command(flatten)]
+    cache: CacheArg,
+    #[command(flatten)]
+    qemu: QemuArg,
+    /// Print where the results are, and what was found, as JSON
+    #[arg(long)]
+    json: bool,
+}
+
 pub(super) fn run_mixes(args: &MixesArgs, interrupt: &Interrupt) -> anyhow::Result<()> {
     let request = mixes::Request {
         machine: args.common.machine()?,
@@ -48,7 +79,8 @@ pub(super) fn run_mixes(args: &MixesArgs, interrupt: &Interrupt) -> anyhow::Resu
         programs: args.programs.clone(),
     };
     if args.announce {
-        let list = args.common.place().surrounded(interrupt, |around| mixes::announce(&request, around))?.map_err(plainly)?;
+        let list =
+            args.common.place().surrounded(interrupt, |around| mixes::announce(&request, around))?.map_err(plainly)?;
         return print(list.trim_end());
     }
     args.common.take(interrupt, |around| mixes::run(&request, around))
@@ -64,4 +96,3 @@ pub(super) fn run_contention(args: &ContentionArgs, interrupt: &Interrupt) -> an
     let place = Place { out: &args.out, cache: &args.cache, qemu: &args.qemu, shard: None, json: args.json };
     place.take(interrupt, |around| contention::run(&request, around))
 }
-
