@@ -103,3 +103,4 @@ nightly: build guest ## what takes longer than CI may
 	$(PHASECAST) experiment run harness/experiments/quickstart.toml --quanta 1000
 	$(TARGET)/debug/phasecast qemu install --cache $(TEST_CACHE)
 	$(ON_QEMU_10)
+	bench/instructions

@@ -1,7 +1,9 @@
-//! A fixed piece of learning for `bench/instructions` to count the instructions of: k-means, the mixture, or the hidden
-//! Markov forecaster, by name. k-means runs its portable code; what else is vectors follows the processor that valgrind shows.
+//! A fixed piece of work for `bench/instructions` to count the instructions of: k-means, the mixture, the hidden Markov
+//! forecaster, or the default forecaster, by name. k-means runs its portable code; what else is vectors follows the processor
+//! that valgrind shows.
 
 use predictor::forecast::hidden_markov::HiddenMarkov;
+use predictor::forecast::kind::{ForecasterKind, Trained};
 use predictor::forecast::{Forecaster, Observation};
 use predictor::phases::PhaseId;
 use predictor::phases::kmeans::{Points, Sequential, Settings, fit_from};
@@ -37,12 +39,30 @@ fn hidden_markov() -> Option<f64> {
     Some(model.forecast(4)?.confidence())
 }
 
+/// A program that goes round in 37.3 quanta, with noise, shown quantum by quantum: 16 phases, 8 signals.
+fn forecasts() -> Option<f64> {
+    let mut rng = ChaCha8Rng::seed_from_u64(7);
+    let mut forecaster = ForecasterKind::Default.start(16, &Trained::default());
+    let mut confidence = 0.0;
+    for quantum in 0..4096 {
+        let angle = f64::from(quantum) * std::f64::consts::TAU / 37.3;
+        let signals: [f64; 8] = std::array::from_fn(|signal| {
+            1.0 + 0.9 * (angle * (1 + signal % 3) as f64).sin() + rng.gen_range(-0.05..0.05)
+        });
+        let phase = PhaseId((signals[0].clamp(0.0, 1.999) * 8.0) as u32);
+        forecaster.observe(&Observation { phase, instructions: 100_000_000, signals: &signals.map(Some) });
+        confidence += forecaster.forecast(1)?.confidence();
+    }
+    Some(confidence)
+}
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let answer = match std::env::args().nth(1).as_deref() {
         Some("kmeans") => kmeans()?,
         Some("mixture") => mixture()?,
         Some("hidden-markov") => hidden_markov().ok_or("nothing observed")?,
-        _ => return Err("usage: instructions kmeans|mixture|hidden-markov".into()),
+        Some("default") => forecasts().ok_or("nothing observed")?,
+        _ => return Err("usage: instructions kmeans|mixture|hidden-markov|default".into()),
     };
     println!("{answer}");
     Ok(())

@@ -140,7 +140,10 @@ impl Observation<'_> {
 ///
 /// Every implementation keeps these laws: a forecast sums to 1; the same observations give the same forecasts, bit by
 /// bit; 0 quanta ahead is the last observed phase with certainty; memory stays below a bound however long the vCPU
-/// runs; signals may be absent, all or some.
+/// runs; signals may be absent, all or some; asking changes nothing.
+///
+/// Not promised: that the forecast `m + n` quanta ahead is what the one `m` ahead gives after `n` more. It holds for a chain that
+/// steps its whole distribution, and cannot for one that learns every horizon by itself.
 pub trait Forecaster {
     /// A quantum passed.
     fn observe(&mut self, seen: &Observation<'_>);

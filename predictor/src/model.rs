@@ -257,8 +257,13 @@ impl Model {
     /// A forecaster of one vCPU's phases that starts from what training saw.
     #[must_use]
     pub fn forecaster(&self, kind: ForecasterKind) -> Box<dyn Forecaster + Send> {
-        let trained = Trained { transitions: Some(&self.0.transitions), run_lengths: Some(&self.0.run_lengths) };
-        kind.start(self.0.phases.len(), &trained)
+        kind.start(self.0.phases.len(), &self.trained())
+    }
+
+    /// What forecasters of its phases may start from.
+    #[must_use]
+    pub const fn trained(&self) -> Trained<'_> {
+        Trained { transitions: Some(&self.0.transitions), run_lengths: Some(&self.0.run_lengths), horizons: &[] }
     }
 
     /// A forecaster of one vCPU's [`RATES`].

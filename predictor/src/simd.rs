@@ -80,6 +80,8 @@ pub trait Vector: Copy {
     fn max(self, other: Self) -> Self;
     /// Where this is less than `other`, `yes`, elsewhere `no`.
     fn select_below(self, other: Self, yes: Self, no: Self) -> Self;
+    /// Whether any number is at most the one beside it in `other`.
+    fn any_at_most(self, other: Self) -> bool;
 }
 
 /// How many double numbers stand side by side.
@@ -202,6 +204,12 @@ impl Vector for Portable {
     fn select_below(self, other: Self, yes: Self, no: Self) -> Self {
         Self(std::array::from_fn(|lane| if self.0[lane] < other.0[lane] { yes.0[lane] } else { no.0[lane] }))
     }
+
+    #[inline(always)]
+    fn any_at_most(self, other: Self) -> bool {
+        // All lanes are looked at: to stop at the first would be a branch a lane.
+        (0..WIDTH).fold(false, |any, lane| any | (self.0[lane] <= other.0[lane]))
+    }
 }
 
 #[cfg(test)]
@@ -222,6 +230,8 @@ mod tests {
             let all = [a.plus(b), a.minus(b), a.times(b), a.min(b), a.max(b), a.select_below(b, b, a)];
             let mut bits: Vec<u32> = all.iter().flat_map(|vector| vector.store().map(f32::to_bits)).collect();
             bits.push(V::splat(self.0[0]).store()[7].to_bits());
+            bits.push(u32::from(a.any_at_most(b)));
+            bits.push(u32::from(b.any_at_most(V::splat(self.0[0]))));
             let double = |values: [f32; WIDTH]| V::Doubles::load(&std::array::from_fn(|lane| f64::from(values[lane])));
             let (a, b) = (double(self.0), double(self.1));
             let all = [a.plus(b), a.minus(b), a.times(b), a.max(b), V::Doubles::splat(0.1)];

@@ -16,6 +16,7 @@ pub mod summary;
 use std::path::PathBuf;
 
 use predictor::forecast::kind::{ForecasterKind, Trained};
+use predictor::model::Model;
 use predictor::phases::PhaseId;
 
 use crate::input::InputError;
@@ -148,10 +149,9 @@ pub fn score(request: &Request, interrupt: &Interrupt, tell: &(dyn Fn(&str) + Sy
     }
     tell("naming phases");
     let labels = labels::label(&all, &request.phases, request.seed)?;
-    let start = |kind: ForecasterKind| match &labels.model {
-        Some(model) => model.forecaster(kind),
-        None => kind.start(labels.phases, &Trained::default()),
-    };
+    let trained = labels.model.as_ref().map(Model::trained).unwrap_or_default();
+    let trained = Trained { horizons: &request.horizons, ..trained };
+    let start = |kind: ForecasterKind| kind.start(labels.phases, &trained);
     let kinds = request.forecasters.len();
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
     let evaluated = side_by_side(all.len() * kinds, workers, &|job| {

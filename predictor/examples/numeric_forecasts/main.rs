@@ -8,6 +8,7 @@
 //! the settings; with several values all combinations are scored, and a leave-one-family-out choice among them: each family of programs by the
 //! settings that were best on all others. Scores are explained in docs/numeric-forecasts.md.
 
+mod levels;
 mod score;
 
 use std::collections::BTreeMap;
@@ -39,6 +40,8 @@ fn main() {
     }
     if let [(_, sums)] = &scored[..] {
         detail(&series, sums);
+        let by_levels: Vec<_> = series.iter().map(levels::score).collect();
+        println!("levels by phase: {}", row(&mean(&by_levels)));
     } else {
         println!("left out: {}", row(&mean(&left_out(&series, &scored))));
     }

@@ -28,8 +28,13 @@
 //!     the mixer learns from what was said and what came; the table counts it under the contexts that were asked
 //!     the analogues take in the quantum; the coming contexts are formed; all experts are asked, the mixer mixes
 //! forecast(1):      that mixture
-//! forecast(h > 1):  last value and analogues, by what followed these h quanta later, mixed by the same weights
+//! forecast(h > 1):  where h was announced, a mixture of the same experts with tables and weights of its own, which learn
+//!                   what came h quanta after they were asked; analogues and values say what followed h quanta later
+//!                   elsewhere: last value and analogues, mixed by the weights of the coming quantum
 //! ```
+//!
+//! An announced horizon costs what the coming quantum does without the search for analogues, which is done once for all.
+//! Its forecasts are learned, not derived: h quanta ahead is not what h steps of one quantum would give.
 //!
 //! A value's *cell* has the width of a power of two near a sixteenth of the signal's deviation. The table from cells to
 //! phases learns where the edges of phases lie and how often a value near an edge falls on either side, however phases
@@ -71,14 +76,20 @@ mod lags;
 
 mod mixer;
 
+mod nearest;
+
+mod outlook;
+
 mod tables;
 
-use self::analogues::{Analogues, NEIGHBOURS, SIGNALS};
-use self::elementary::ln;
-use self::mixer::{LEVELS, Mixer, Opinions};
-use self::tables::{Context, Tables};
+use self::analogues::{Analogues, SIGNALS};
+use self::mixer::Opinions;
+use self::nearest::NEIGHBOURS;
+use self::outlook::{Outlook, say_votes, short};
+use self::tables::Context;
 use super::{Forecast, Forecaster, Observation};
 use crate::phases::PhaseId;
+use crate::simd::{Lanes, Vector, Work};
 
 /// What may be tuned. The default is what was, by families of programs and never for one series.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -134,14 +145,23 @@ const VOTES: usize = 3;
 /// A value's cell is its deviation divided by 2 to this.
 const CELL_BITS: i32 = 4;
 
+/// Contexts of phases alone.
+const OF_PHASES: usize = LENGTHS.len() + 2;
+
 /// Contexts that are known before the analogues vote; the verdict is one more.
-const ASKED: usize = LENGTHS.len() + 2 + SIGNALS * (COURSES + 1);
+const ASKED: usize = OF_PHASES + SIGNALS * (COURSES + 1);
 
 /// Experts: the last value, then contexts, then the verdict, then votes.
 const EXPERTS: usize = FIRST_VOTE + COURSES * VOTES;
 
-/// Several quanta ahead a third of the experts speak, for all: their opinions count so many times.
+/// Of quanta that nobody announced a third of the experts speak, for all: their opinions count so many times.
 const AHEAD_FACTOR: f32 = 2.0;
+
+/// Most quanta ahead that may be announced: what was said so long ago is kept until it is known what came.
+pub const AHEAD_MOST: u32 = 64;
+
+/// Most of them.
+pub const HORIZONS_MOST: usize = 4;
 
 /// The votes' first expert.
 const FIRST_VOTE: usize = 1 + ASKED + 1;
@@ -163,12 +183,8 @@ pub struct Contexts {
     /// The last phases, the newest first; beyond the beginning, the largest number.
     recent: [u64; RECENT],
     analogues: Analogues,
-    tables: Tables,
-    /// What the coming quantum follows.
-    contexts: [Context; ASKED + 1],
-    opinions: Opinions,
-    mixer: Mixer,
-    probabilities: Vec<f32>,
+    /// The coming quantum, then the announced ones beyond it.
+    outlooks: Vec<Outlook>,
 }
 
 impl Contexts {
@@ -182,19 +198,24 @@ impl Contexts {
             run: None,
             recent: [u64::MAX; RECENT],
             analogues: Analogues::new(settings.window, &settings.keeps),
-            tables: Tables::new(settings.table_bits),
-            contexts: [Context::of_kind(0); ASKED + 1],
-            opinions: Opinions::default(),
-            mixer: Mixer::new(phases, &[settings.initial_weight; EXPERTS], settings.rate),
-            probabilities: vec![1.0 / phases as f32; phases],
+            outlooks: vec![Outlook::new(1, phases, settings)],
         }
     }
 
-    /// How much of its counts the context at `place` keeps.
-    const fn keep(&self, place: usize) -> f32 {
-        if place < LENGTHS.len() + 2 { self.settings.count_keep } else { self.settings.value_keep }
+    /// The same, learning from the start to forecast so many `quanta` ahead too, at most [`HORIZONS_MOST`] of them, each at
+    /// most [`AHEAD_MOST`]. What it says of the coming quantum stays as it is.
+    #[must_use]
+    pub fn looking_ahead(mut self, quanta: &[u32]) -> Self {
+        for quanta in quanta.iter().filter(|quanta| (2..=AHEAD_MOST).contains(*quanta)) {
+            let known = self.outlooks.iter().any(|outlook| outlook.quanta() == *quanta as usize);
+            if !known && self.outlooks.len() <= HORIZONS_MOST {
+                self.outlooks.push(Outlook::new(*quanta as usize, self.phases, &self.settings));
+            }
+        }
+        self
     }
 
+    #[inline(always)]
     fn remember(&mut self, phase: usize, signals: &[Option<f64>]) -> Run {
         let run = match self.run {
             Some(run) if run.phase == phase => Run { quanta: run.quanta + 1, ..run },
@@ -207,8 +228,10 @@ impl Contexts {
         run
     }
 
-    /// Forms all contexts of the coming quantum but the verdict.
-    fn form_contexts(&mut self, run: Run) {
+    /// The contexts of phases alone, which are the same however far one looks ahead.
+    #[inline(always)]
+    fn of_phases(&self, run: Run) -> [Context; OF_PHASES] {
+        let mut contexts = [Context::of_kind(0); OF_PHASES];
         let mut context = Context::of_kind(0);
         let mut hashed = 0;
         for (place, length) in LENGTHS.into_iter().enumerate() {
@@ -216,152 +239,69 @@ impl Contexts {
                 context = context.with(*symbol);
             }
             hashed = length;
-            self.contexts[place] = context.with(length as u64);
+            contexts[place] = context.with(length as u64);
         }
         let lasted = Context::of_kind(1).with(run.phase as u64).with(run.quanta);
-        self.contexts[LENGTHS.len()] = lasted;
-        self.contexts[LENGTHS.len() + 1] = lasted.with(run.before.map_or(u64::MAX, |phase| phase as u64));
-        let mut place = LENGTHS.len() + 2;
-        for signal in 0..SIGNALS {
-            let exponent = self.analogues.deviation_exponent(signal) - CELL_BITS;
-            let now = self.analogues.value(signal);
-            let [short, long] = [0, 1].map(|course| self.analogues.coming_value(course, signal));
-            for value in [now, short, long] {
-                let context = Context::of_kind(2 + place as u64).with(u64::from(exponent.unsigned_abs()));
-                self.contexts[place] = value.map_or(context, |value| context.with(cell(value, exponent)));
-                place += 1;
-            }
-        }
+        contexts[LENGTHS.len()] = lasted;
+        contexts[LENGTHS.len() + 1] = lasted.with(run.before.map_or(u64::MAX, |phase| phase as u64));
+        contexts
     }
 
-    /// Asks all experts, and mixes what they say.
-    fn ask(&mut self, last: usize) {
-        self.opinions.clear();
-        let per_count = self.phases as f32 / self.settings.pseudo;
-        self.opinions.say(0, 0, [(last, ln(1.0 + per_count))].into_iter());
-        let named = say_votes(&self.analogues, &self.settings, per_count, 1, &mut self.opinions);
-        let widest = named.map(|votes| votes[VOTES - 1].map_or(u64::MAX, |phase| phase as u64));
-        let nearest = named[COURSES - 1][0].map_or(u64::MAX, |phase| phase as u64);
-        let verdict = widest.into_iter().fold(Context::of_kind(100).with(last as u64), Context::with);
-        self.contexts[ASKED] = verdict.with(nearest);
-        for (place, context) in self.contexts.iter().enumerate() {
-            if let Some(slot) = self.tables.get(*context) {
-                let scores = slot.followers().map(|(phase, count)| (phase, ln(1.0 + count * per_count)));
-                self.opinions.say(1 + place, level_of_visits(slot.visits), scores);
-            }
-        }
-        self.mixer.mix(&self.opinions, last, 1.0, &mut self.probabilities);
-    }
-
-    /// The mixture of those who can look several quanta ahead.
-    fn ahead(&self, last: usize, quanta: u32) -> Vec<f32> {
+    /// Last value and analogues, by the weights of the coming quantum: for quanta ahead that nobody announced.
+    fn unlearned(&self, last: usize, quanta: u32) -> Vec<f32> {
         let mut opinions = Opinions::default();
         let per_count = self.phases as f32 / self.settings.pseudo;
-        opinions.say(0, 0, [(last, ln(1.0 + per_count))].into_iter());
+        opinions.say(0, 0, [(short(last), per_count)].into_iter());
         say_votes(&self.analogues, &self.settings, per_count, quanta as usize, &mut opinions);
+        opinions.score();
         let mut probabilities = vec![0.0; self.phases];
-        self.mixer.mix(&opinions, last, AHEAD_FACTOR, &mut probabilities);
+        self.outlooks[0].mixer().mix(&opinions, last, AHEAD_FACTOR, &mut probabilities);
         probabilities
     }
 }
 
-/// Lets every vote among the analogues speak for what followed them after `quanta`; answers what each names.
-fn say_votes(
-    analogues: &Analogues,
-    settings: &Settings,
-    per_count: f32,
-    quanta: usize,
-    opinions: &mut Opinions,
-) -> [[Option<usize>; VOTES]; COURSES] {
-    let mut named = [[None; VOTES]; COURSES];
-    for (course, named) in named.iter_mut().enumerate() {
-        let neighbours = analogues.neighbours(course);
-        let Some(nearest) = neighbours.first().map(|neighbour| neighbour.distance) else { continue };
-        let mut tally = [(0usize, 0.0f32); NEIGHBOURS];
-        let (mut different, mut counted, mut total) = (0, 0, 0.0);
-        for (place, named) in named.iter_mut().enumerate() {
-            let voters = settings.votes[place];
-            for neighbour in neighbours.iter().take(voters).skip(counted) {
-                let phase = analogues.phase_after(neighbour.lag, quanta);
-                let weight = neighbour.weight(nearest);
-                total += weight;
-                match tally[..different].iter_mut().find(|(known, _)| *known == phase) {
-                    Some((_, votes)) => *votes += weight,
-                    None => {
-                        tally[different] = (phase, weight);
-                        different += 1;
-                    }
-                }
-            }
-            counted = counted.max(voters);
-            let factor = voters as f32 / total * per_count;
-            let scores = tally[..different].iter().map(|(phase, votes)| (*phase, ln(1.0 + votes * factor)));
-            opinions.say(FIRST_VOTE + course * VOTES + place, level_of_distance(nearest), scores);
-            let leads = |best: (usize, f32), other: &(usize, f32)| if other.1 > best.1 { *other } else { best };
-            *named = Some(tally[1..different.max(1)].iter().fold(tally[0], leads).0);
-        }
+/// A quantum to be taken in, with all there is inlined, so that it is compiled for the registers there are.
+struct Quantum<'a, 'b> {
+    forecaster: &'a mut Contexts,
+    seen: &'a Observation<'b>,
+}
+
+impl Work for Quantum<'_, '_> {
+    type Answer = ();
+
+    #[inline(always)]
+    fn run<V: Vector>(self) {
+        let came = self.seen.phase.index();
+        let Contexts { settings, outlooks, .. } = &mut *self.forecaster;
+        outlooks.iter_mut().for_each(|outlook| outlook.learn(came, settings));
+        let run = self.forecaster.remember(came, self.seen.signals);
+        let contexts = self.forecaster.of_phases(run);
+        let Contexts { settings, outlooks, analogues, .. } = self.forecaster;
+        outlooks.iter_mut().for_each(|outlook| outlook.ask(came, &contexts, analogues, settings));
     }
-    named
-}
-
-fn level_of_visits(visits: u16) -> usize {
-    match visits {
-        0..=3 => usize::from(visits),
-        4..=6 => 4,
-        7..=12 => 5,
-        13..=30 => 6,
-        _ => 7,
-    }
-}
-
-/// 0 for a twin, a level more with each doubling of the distance.
-fn level_of_distance(distance: f32) -> usize {
-    let exponent = (distance.max(f32::MIN_POSITIVE).to_bits() >> 23) as i32 - 127;
-    usize::try_from(exponent + 6).unwrap_or(0).min(LEVELS - 1)
-}
-
-/// Which cell of width 2 to the `exponent` a value lies in.
-fn cell(value: f32, exponent: i32) -> u64 {
-    // 2 to the -exponent, put together from its parts: deviations are single precision, so it is an ordinary number.
-    let per_cell = f64::from_bits(((1023 - i64::from(exponent)) as u64) << 52);
-    let cells = f64::from(value) * per_cell;
-    // The floor; `floor` would be a call. The bits of a negative number are as good a name of a cell as any.
-    let whole = cells as i64;
-    whole.saturating_sub(i64::from(whole as f64 > cells)) as u64
 }
 
 impl Forecaster for Contexts {
     fn observe(&mut self, seen: &Observation<'_>) {
-        let came = seen.phase.index();
-        if let Some(run) = self.run {
-            self.mixer.learn(&self.opinions, run.phase, &self.probabilities, came);
-            self.tables.tick();
-            for place in 0..self.contexts.len() {
-                self.tables.count(self.contexts[place], came, self.keep(place));
-            }
-        }
-        let run = self.remember(came, seen.signals);
-        self.form_contexts(run);
-        self.ask(came);
+        Lanes::widest().run(Quantum { forecaster: self, seen });
     }
 
     fn forecast(&self, quanta: u32) -> Option<Forecast> {
         let last = self.run?.phase;
         let widened = |shares: &[f32]| shares.iter().map(|share| f64::from(*share)).collect();
-        match quanta {
-            0 => Some(Forecast::certain(PhaseId(u32::try_from(last).ok()?), self.phases)),
-            1 => Forecast::from_weights(widened(&self.probabilities)).ok(),
-            _ => Forecast::from_weights(widened(&self.ahead(last, quanta))).ok(),
+        if quanta == 0 {
+            return Some(Forecast::certain(PhaseId(u32::try_from(last).ok()?), self.phases));
         }
+        let weights = match self.outlooks.iter().find(|outlook| outlook.quanta() == quanta as usize) {
+            Some(outlook) => widened(outlook.probabilities()),
+            None => widened(&self.unlearned(last, quanta)),
+        };
+        Forecast::from_weights(weights).ok()
     }
 
     fn memory_bytes(&self) -> usize {
-        size_of::<Self>()
-            + self.analogues.memory_bytes()
-            + self.tables.memory_bytes()
-            + self.opinions.memory_bytes()
-            + self.mixer.memory_bytes()
-            + size_of_val(self.probabilities.as_slice())
+        let outlooks: usize = self.outlooks.iter().map(Outlook::memory_bytes).sum();
+        size_of::<Self>() + self.analogues.memory_bytes() + outlooks
     }
 }
 

@@ -59,13 +59,16 @@ pub enum ForecasterKind {
     Default,
 }
 
-/// What training knows that a forecaster may start from; all of it may be absent.
+/// What a forecaster may start from: what training knows, and what it will be asked; all of it may be absent.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Trained<'a> {
     /// How often each phase followed each.
     pub transitions: Option<&'a TransitionCounts>,
     /// How long the phases lasted.
     pub run_lengths: Option<&'a RunLengths>,
+    /// How many quanta ahead will be asked for beyond the coming one. Others may be asked for too; a forecaster that learns
+    /// each horizon by itself does so for these.
+    pub horizons: &'a [u32],
 }
 
 /// A name that no forecaster has.
@@ -143,7 +146,9 @@ impl ForecasterKind {
             Self::HiddenMarkov => Box::new(HiddenMarkov::new(phases)),
             Self::Change => Box::new(ChangePredictor::new(transitions)),
             Self::ContextsBasic => Box::new(ContextsBasic::new(phases)),
-            Self::Contexts | Self::Default => Box::new(Contexts::new(phases, &Settings::default())),
+            Self::Contexts | Self::Default => {
+                Box::new(Contexts::new(phases, &Settings::default()).looking_ahead(trained.horizons))
+            }
         }
     }
 

@@ -2,9 +2,9 @@
 #![expect(unsafe_code, reason = "instructions that not every processor has are called where it was asked for them")]
 
 use std::arch::x86_64::{
-    __m256, __m256d, _CMP_LT_OQ, _mm256_add_pd, _mm256_add_ps, _mm256_blendv_ps, _mm256_cmp_ps, _mm256_loadu_pd,
-    _mm256_loadu_ps, _mm256_max_pd, _mm256_max_ps, _mm256_min_ps, _mm256_mul_pd, _mm256_mul_ps, _mm256_set1_pd,
-    _mm256_set1_ps, _mm256_storeu_pd, _mm256_storeu_ps, _mm256_sub_pd, _mm256_sub_ps,
+    __m256, __m256d, _CMP_LE_OQ, _CMP_LT_OQ, _mm256_add_pd, _mm256_add_ps, _mm256_blendv_ps, _mm256_cmp_ps,
+    _mm256_loadu_pd, _mm256_loadu_ps, _mm256_max_pd, _mm256_max_ps, _mm256_min_ps, _mm256_movemask_ps, _mm256_mul_pd,
+    _mm256_mul_ps, _mm256_set1_pd, _mm256_set1_ps, _mm256_storeu_pd, _mm256_storeu_ps, _mm256_sub_pd, _mm256_sub_ps,
 };
 
 use super::{Doubles, HALF, Vector, WIDTH, Work};
@@ -134,5 +134,11 @@ impl Vector for Register {
     #[inline(always)]
     fn select_below(self, other: Self, yes: Self, no: Self) -> Self {
         instruction!(_mm256_blendv_ps(no.0, yes.0, _mm256_cmp_ps::<_CMP_LT_OQ>(self.0, other.0)))
+    }
+    #[inline(always)]
+    fn any_at_most(self, other: Self) -> bool {
+        // SAFETY: only `compiled` names this type, and it runs with AVX2; neither instruction touches memory.
+        let signs = unsafe { _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_LE_OQ>(self.0, other.0)) };
+        signs != 0
     }
 }

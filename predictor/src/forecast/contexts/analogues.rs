@@ -24,13 +24,11 @@
 //! that was not read counts as unchanged since it last was; one never read tells nothing. Where no signal was ever read,
 //! the distance counts phases that differ.
 
-use super::lags::{Advance, BLOCK, Differences, smallest};
+use super::lags::{Advance, Differences};
+use super::nearest::{BLOCK, NEIGHBOURS, Nearest};
 
 /// Signals that take part in the distance.
 pub(super) const SIGNALS: usize = 2;
-
-/// Analogues that are looked for.
-pub(super) const NEIGHBOURS: usize = 8;
 
 /// Slowest that mean and deviation of a signal follow it, as a share of a quantum's weight.
 const SLOWEST_RATE: f32 = 0.002;
@@ -101,30 +99,12 @@ impl Signal {
     }
 }
 
-/// A moment of the past that was like the present.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub(super) struct Neighbour {
-    /// How long ago, in quanta.
-    pub(super) lag: usize,
-    /// How unlike it was.
-    pub(super) distance: f32,
-}
-
-impl Neighbour {
-    /// Its weight beside others, the nearest of which is as far as `nearest`.
-    pub(super) fn weight(&self, nearest: f32) -> f32 {
-        1.0 / (20.0 * self.distance + nearest + 0.02)
-    }
-}
-
 /// What is kept for one rate of forgetting.
 #[derive(Debug, Clone)]
 struct Course {
     keep: f32,
     distances: Vec<f32>,
-    /// The least distance of each block.
-    least: Vec<f32>,
-    neighbours: Vec<Neighbour>,
+    nearest: Nearest,
 }
 
 /// The past of a vCPU and the moments of it that are like the present.
@@ -184,14 +164,15 @@ impl Analogues {
     }
 
     /// The analogues by the `course`-th rate of forgetting, the nearest first.
-    pub(super) fn neighbours(&self, course: usize) -> &[Neighbour] {
-        &self.courses[course].neighbours
+    pub(super) fn neighbours(&self, course: usize) -> &Nearest {
+        &self.courses[course].nearest
     }
 
     /// The phase `quanta` after the moment `lag` quanta ago. Where that is yet to come, the past is taken to repeat
     /// itself every `lag` quanta.
-    pub(super) fn phase_after(&self, lag: usize, quanta: usize) -> usize {
-        usize::from(self.phases.newest_first()[lag - 1 - (quanta.max(1) - 1) % lag])
+    #[inline(always)]
+    pub(super) fn phase_after(&self, lag: usize, quanta: usize) -> u16 {
+        self.phases.newest_first()[ago(lag, quanta)]
     }
 
     /// The value of a signal now; `None` for one never read.
@@ -200,20 +181,18 @@ impl Analogues {
         (signal.read > 0).then(|| signal.past.newest_first()[0])
     }
 
-    /// The coming value of a signal: the weighted mean of what followed the nearest analogues, half corrected by how
-    /// far each was off.
-    pub(super) fn coming_value(&self, course: usize, signal: usize) -> Option<f32> {
+    /// The value of a signal `quanta` from now: the weighted mean of what followed the nearest analogues, half corrected by
+    /// how far each was off.
+    #[inline(always)]
+    pub(super) fn coming_value(&self, course: usize, signal: usize, quanta: usize) -> Option<f32> {
         let now = self.value(signal)?;
         let past = self.signals[signal].past.newest_first();
-        let neighbours = self.neighbours(course);
-        let nearest = neighbours.first()?.distance;
         let (mut sum, mut weights) = (0.0, 0.0);
-        for neighbour in neighbours.iter().take(NEIGHBOURS / 2) {
-            let weight = neighbour.weight(nearest);
-            sum += weight * (past[neighbour.lag - 1] + 0.5 * (now - past[neighbour.lag]));
-            weights += weight;
+        for neighbour in self.neighbours(course).iter().take(NEIGHBOURS / 2) {
+            sum += neighbour.weight * (past[ago(neighbour.lag, quanta)] + 0.5 * (now - past[neighbour.lag]));
+            weights += neighbour.weight;
         }
-        Some(sum / weights)
+        (weights > 0.0).then(|| sum / weights)
     }
 
     /// A power of two near the deviation of a signal, as an exponent: how coarsely its values are worth telling apart.
@@ -225,63 +204,31 @@ impl Analogues {
 
     pub(super) fn memory_bytes(&self) -> usize {
         let courses = self.courses.iter();
-        let courses: usize = courses
-            .map(|course| {
-                size_of_val(course.distances.as_slice())
-                    + size_of_val(course.least.as_slice())
-                    + course.neighbours.capacity() * size_of::<Neighbour>()
-            })
-            .sum();
+        let courses: usize = courses.map(|course| size_of::<Course>() + size_of_val(course.distances.as_slice())).sum();
         let signals: usize = self.signals.iter().map(|signal| signal.past.bytes()).sum();
         self.phases.bytes() + size_of_val(self.step.as_slice()) + signals + courses
     }
 }
 
-impl Course {
-    fn new(keep: f32, window: usize) -> Self {
-        let least = vec![f32::INFINITY; window / BLOCK];
-        Self { keep, distances: vec![0.0; window], least, neighbours: Vec::with_capacity(NEIGHBOURS) }
-    }
-
-    /// Takes in how much each lag differs this quantum, and finds the lags of least distance, one of each block, among
-    /// those up to `lags`.
-    fn advance(&mut self, step: &[f32], lags: usize) {
-        let blocks = lags / BLOCK + 1;
-        let known = blocks * BLOCK;
-        let (distances, least) = (&mut self.distances[..known], &mut self.least[..blocks]);
-        Advance { keep: self.keep, distances, step: &step[..known], least }.compute();
-        // Lag 0 is now, and longer lags than `lags` reach back before the beginning.
-        self.distances[lags + 1..known].fill(0.0);
-        self.least[0] = smallest(&self.distances[1..BLOCK.min(lags + 1)]);
-        if blocks > 1 {
-            self.least[blocks - 1] = smallest(&self.distances[known - BLOCK..=lags]);
-        }
-        let found = nearest_blocks(&self.least[..blocks]);
-        self.neighbours.clear();
-        for (block, distance) in found {
-            let start = (block * BLOCK).max(1);
-            let within = &self.distances[start..((block + 1) * BLOCK).min(lags + 1)];
-            if let Some(offset) = within.iter().position(|other| *other == distance) {
-                self.neighbours.push(Neighbour { lag: start + offset, distance });
-            }
-        }
-    }
+/// How long ago it was `quanta` after the moment `lag` quanta ago, which repeats itself every `lag` quanta.
+#[inline(always)]
+fn ago(lag: usize, quanta: usize) -> usize {
+    // Most lags are longer than one looks ahead, and a division is slow.
+    let over = quanta.max(1) - 1;
+    lag - 1 - if over < lag { over } else { over % lag }
 }
 
-/// The blocks of least distance and these, in order; of equals the first block.
-fn nearest_blocks(least: &[f32]) -> impl Iterator<Item = (usize, f32)> + use<> {
-    // Distances are not negative, so that their bits are in the order of their values; the block's number breaks ties.
-    let mut found = [u64::MAX; NEIGHBOURS];
-    for (block, distance) in (0u64..).zip(least) {
-        let mut key = (u64::from(distance.to_bits()) << 32) | block;
-        if key < found[NEIGHBOURS - 1] {
-            for slot in &mut found {
-                (*slot, key) = ((*slot).min(key), (*slot).max(key));
-            }
-        }
+impl Course {
+    fn new(keep: f32, window: usize) -> Self {
+        Self { keep, distances: vec![0.0; window], nearest: Nearest::default() }
     }
-    let parts = |key: u64| ((key & 0xffff_ffff) as usize, f32::from_bits((key >> 32) as u32));
-    found.into_iter().map(parts).filter(|(_, distance)| *distance < f32::INFINITY)
+
+    /// Takes in how much each lag differs this quantum, and finds the nearest among those up to `lags`.
+    fn advance(&mut self, step: &[f32], lags: usize) {
+        let known = (lags / BLOCK + 1) * BLOCK;
+        let (distances, before) = (&mut self.distances[..known], &self.nearest);
+        self.nearest = Advance { keep: self.keep, distances, step: &step[..known], lags, before }.compute();
+    }
 }
 
 #[cfg(test)]
@@ -290,24 +237,26 @@ mod tests {
 
     use super::*;
 
-    const WINDOW: usize = 16 * BLOCK;
+    const WINDOW: usize = 48 * BLOCK;
 
     proptest! {
         #[test]
         fn the_nearest_of_each_block_are_those_of_a_full_sort(
-            rows in prop::collection::vec(prop::collection::vec(0u8..20, WINDOW), 1..6)
+            rows in prop::collection::vec(prop::collection::vec(0u8..20, WINDOW), 1..6),
+            coarse in 1u8..10,
+            first in 1..WINDOW,
         ) {
             let mut course = Course::new(0.5, WINDOW);
             for (quantum, row) in rows.iter().enumerate() {
-                let lags = (100 + 37 * quantum).min(WINDOW - 1);
-                let steps: Vec<f32> = row.iter().map(|step| f32::from(*step)).collect();
+                let lags = (first + quantum).min(WINDOW - 1);
+                let steps: Vec<f32> = row.iter().map(|step| f32::from(*step / coarse)).collect();
                 course.advance(&steps, lags);
                 let nearer = |a: &usize, b: &usize| course.distances[*a].total_cmp(&course.distances[*b]);
                 let of_block = |block: usize| (block * BLOCK..(block + 1) * BLOCK).filter(|lag| (1..=lags).contains(lag));
                 let mut sorted: Vec<usize> = (0..WINDOW / BLOCK).filter_map(|block| of_block(block).min_by(nearer)).collect();
                 sorted.sort_by(nearer);
                 sorted.truncate(NEIGHBOURS);
-                prop_assert_eq!(course.neighbours.iter().map(|neighbour| neighbour.lag).collect::<Vec<_>>(), sorted);
+                prop_assert_eq!(course.nearest.iter().map(|neighbour| neighbour.lag).collect::<Vec<_>>(), sorted);
             }
         }
 
@@ -316,7 +265,7 @@ mod tests {
             let mut analogues = Analogues::new(128, &[0.5]);
             path.iter().for_each(|phase| analogues.push(*phase, &[]));
             let now = path.len() - 1;
-            for neighbour in analogues.neighbours(0) {
+            for neighbour in analogues.neighbours(0).iter() {
                 let pairs = (0..=now - neighbour.lag).rev();
                 let differ = pairs.map(|then| f64::from(u8::from(path[then] != path[then + neighbour.lag])));
                 let distance: f64 = differ.zip(0i32..).map(|(differ, age)| differ * 0.5f64.powi(age)).sum();
@@ -332,7 +281,7 @@ mod tests {
         (0..300).for_each(|quantum| analogues.push(0, &[Some(wave(f64::from(quantum)))]));
         // 73 quanta are exactly ten periods.
         assert!(analogues.neighbours(0).iter().take(4).all(|neighbour| neighbour.lag % 73 == 0));
-        let coming = analogues.coming_value(0, 0).expect("read");
+        let coming = analogues.coming_value(0, 0, 1).expect("read");
         assert!((f64::from(coming) - wave(300.0)).abs() < 0.05, "{coming}");
     }
 
@@ -348,7 +297,7 @@ mod tests {
     fn what_is_yet_to_come_repeats_with_the_lag() {
         let mut analogues = Analogues::new(16, &[0.5]);
         [0, 1, 2].iter().for_each(|phase| analogues.push(*phase, &[]));
-        let said: Vec<usize> = (1..8).map(|quanta| analogues.phase_after(3, quanta)).collect();
+        let said: Vec<u16> = (1..8).map(|quanta| analogues.phase_after(3, quanta)).collect();
         assert_eq!(said, [0, 1, 2, 0, 1, 2, 0]);
     }
 

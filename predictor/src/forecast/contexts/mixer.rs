@@ -16,46 +16,83 @@
 //! where experts agree for different reasons; a weighted mean never is. Scores are sparse: most experts speak for one
 //! phase or two, so cost does not grow with the number of phases.
 
-use super::elementary::exp;
+use super::elementary::{Exponentials, Logarithms};
 
 /// How many levels of evidence an expert may tell apart.
 pub(super) const LEVELS: usize = 8;
 
+/// Most experts who speak.
+const SPEAKERS_MOST: usize = 32;
+
+/// Most scores of all of them together.
+const SCORES_MOST: usize = 128;
+
 /// What one expert says.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 struct Said {
-    expert: usize,
-    level: usize,
-    /// Where its scores begin.
-    start: usize,
+    /// Where the shared weight of the expert at its level stands.
+    weight: u32,
+    /// Where its scores end, and those of the next begin.
+    end: u32,
 }
 
 /// What all experts say about one quantum; those that say nothing are left out.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(super) struct Opinions {
-    said: Vec<Said>,
-    scores: Vec<(usize, f32)>,
+    said: [Said; SPEAKERS_MOST],
+    speakers: usize,
+    phases: [u16; SCORES_MOST],
+    scores: [f32; SCORES_MOST],
+    count: usize,
+}
+
+impl Default for Opinions {
+    fn default() -> Self {
+        Self {
+            said: [Said::default(); SPEAKERS_MOST],
+            speakers: 0,
+            phases: [0; SCORES_MOST],
+            scores: [0.0; SCORES_MOST],
+            count: 0,
+        }
+    }
 }
 
 impl Opinions {
-    pub(super) fn clear(&mut self) {
-        self.said.clear();
-        self.scores.clear();
+    pub(super) const fn clear(&mut self) {
+        (self.speakers, self.count) = (0, 0);
     }
 
-    /// `expert` speaks, with evidence of `level`, for the phases of `scores`.
-    pub(super) fn say(&mut self, expert: usize, level: usize, scores: impl Iterator<Item = (usize, f32)>) {
-        self.said.push(Said { expert, level: level.min(LEVELS - 1), start: self.scores.len() });
-        self.scores.extend(scores);
+    /// `expert` speaks, with evidence of `level`, for the phases it names, each by how much, at least 0. One named by
+    /// nothing is left out.
+    #[inline(always)]
+    pub(super) fn say(&mut self, expert: usize, level: usize, evidence: impl Iterator<Item = (u16, f32)>) {
+        for (phase, evidence) in evidence {
+            self.phases[self.count] = phase;
+            self.scores[self.count] = 1.0 + evidence;
+            // Without a branch, which would depend on what the program does.
+            self.count += usize::from(evidence > 0.0);
+        }
+        let weight = (expert * LEVELS + level.min(LEVELS - 1)) as u32;
+        self.said[self.speakers] = Said { weight, end: self.count as u32 };
+        self.speakers += 1;
     }
 
-    fn iter(&self) -> impl Iterator<Item = (Said, &[(usize, f32)])> {
-        let ends = self.said.iter().skip(1).map(|said| said.start).chain([self.scores.len()]);
-        self.said.iter().zip(ends).map(|(said, end)| (*said, &self.scores[said.start..end]))
+    /// All have spoken: evidence becomes scores, its logarithm.
+    pub(super) fn score(&mut self) {
+        Logarithms(&mut self.scores[..self.count]).compute();
     }
 
-    pub(super) fn memory_bytes(&self) -> usize {
-        self.said.capacity() * size_of::<Said>() + self.scores.capacity() * size_of::<(usize, f32)>()
+    /// Where the weight of each expert stands, with the phases it named and their scores.
+    #[inline(always)]
+    fn iter(&self) -> impl Iterator<Item = (usize, impl Iterator<Item = (usize, f32)> + '_)> + '_ {
+        let mut start = 0;
+        self.said[..self.speakers].iter().map(move |said| {
+            let own = start..said.end as usize;
+            start = said.end as usize;
+            let phases = self.phases[own.clone()].iter().map(|phase| usize::from(*phase));
+            (said.weight as usize, phases.zip(self.scores[own].iter().copied()))
+        })
     }
 }
 
@@ -78,35 +115,38 @@ impl Mixer {
         Self { experts: initial.len(), rate, weights }
     }
 
-    fn places(&self, said: Said, last: usize) -> (usize, usize) {
-        let shared = said.expert * LEVELS + said.level;
-        (shared, (last + 1) * self.experts * LEVELS + shared)
+    /// The weights of one phase, after a quantum in which they hold.
+    const fn of_phase(&self, last: usize) -> usize {
+        (last + 1) * self.experts * LEVELS
     }
 
     /// The distribution that follows a quantum in phase `last`, into `probabilities`.
     /// Opinions count `factor` times: 1, or more where some who would agree are not asked.
+    #[inline(always)]
     pub(super) fn mix(&self, opinions: &Opinions, last: usize, factor: f32, probabilities: &mut [f32]) {
         probabilities.fill(0.0);
-        for (said, scores) in opinions.iter() {
-            let (shared, own) = self.places(said, last);
-            let weight = factor * (self.weights[shared] + self.weights[own]);
-            scores.iter().for_each(|(phase, score)| probabilities[*phase] += weight * score);
+        let own = self.of_phase(last);
+        for (shared, scores) in opinions.iter() {
+            let weight = factor * (self.weights[shared] + self.weights[own + shared]);
+            scores.for_each(|(phase, score)| probabilities[phase] += weight * score);
         }
         let most = probabilities.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        probabilities.iter_mut().for_each(|score| *score = exp(*score - most));
+        probabilities.iter_mut().for_each(|score| *score -= most);
+        Exponentials(probabilities).compute();
         let total: f32 = probabilities.iter().sum();
         probabilities.iter_mut().for_each(|share| *share /= total);
     }
 
     /// Takes in that `came` came, when `opinions` after phase `last` had given `probabilities`.
+    #[inline(always)]
     pub(super) fn learn(&mut self, opinions: &Opinions, last: usize, probabilities: &[f32], came: usize) {
-        for (said, scores) in opinions.iter() {
+        let own = self.of_phase(last);
+        for (shared, scores) in opinions.iter() {
             let error =
-                |(phase, score): &(usize, f32)| score * (f32::from(u8::from(*phase == came)) - probabilities[*phase]);
-            let step = self.rate * scores.iter().map(error).sum::<f32>();
-            let (shared, own) = self.places(said, last);
+                |(phase, score): (usize, f32)| score * (f32::from(u8::from(phase == came)) - probabilities[phase]);
+            let step = self.rate * scores.map(error).sum::<f32>();
             self.weights[shared] += step;
-            self.weights[own] += step;
+            self.weights[own + shared] += step;
         }
     }
 
@@ -121,7 +161,12 @@ mod tests {
 
     fn opinions(said: &[(usize, usize, f32)]) -> Opinions {
         let mut opinions = Opinions::default();
-        said.iter().for_each(|(expert, phase, score)| opinions.say(*expert, 0, [(*phase, *score)].into_iter()));
+        // What speaks for a phase by `score` after its logarithm is taken.
+        let evidence = |score: f32| score.exp() - 1.0;
+        said.iter().for_each(|(expert, phase, score)| {
+            opinions.say(*expert, 0, [(*phase as u16, evidence(*score))].into_iter());
+        });
+        opinions.score();
         opinions
     }
 

@@ -41,30 +41,29 @@ pub(super) struct Slot {
 }
 
 impl Slot {
-    /// Phases that followed, with their decayed counts.
-    pub(super) fn followers(&self) -> impl Iterator<Item = (usize, f32)> + '_ {
-        let phases = self.phases.iter().map(|phase| usize::from(*phase));
-        phases.zip(self.counts.iter().copied()).filter(|(_, count)| *count > 0.0)
+    /// Phases that followed, with their decayed counts; of a phase that never did, none.
+    #[inline(always)]
+    pub(super) fn followers(&self) -> impl Iterator<Item = (u16, f32)> + '_ {
+        self.phases.into_iter().zip(self.counts)
     }
 
+    /// `came` follows; earlier counts decay by `keep`, and go altogether where `keep` is 0.
+    #[inline(always)]
     fn count(&mut self, came: usize, keep: f32) {
         let came = u16::try_from(came).unwrap_or(u16::MAX);
-        self.counts.iter_mut().for_each(|count| *count *= keep);
-        let mut place = 0;
-        for index in 0..FOLLOWERS {
-            if self.counts[index] > 0.0 && self.phases[index] == came {
-                place = index;
-                break;
-            }
-            if self.counts[index] < self.counts[place] {
-                place = index;
-            }
+        let counts = self.counts.map(|count| count * keep);
+        // The place of the phase, else of the least count. Which it is nothing can foresee: all are looked at, without a branch.
+        let (mut place, mut least) = (0, counts[0]);
+        for (index, count) in counts.into_iter().enumerate().skip(1) {
+            (place, least) = if count < least { (index, count) } else { (place, least) };
         }
-        if self.phases[place] != came || self.counts[place] <= 0.0 {
-            self.phases[place] = came;
-            self.counts[place] = 0.0;
+        let mut before = 0.0;
+        for index in (0..FOLLOWERS).rev() {
+            let is = (counts[index] > 0.0) & (self.phases[index] == came);
+            (place, before) = if is { (index, counts[index]) } else { (place, before) };
         }
-        self.counts[place] += 1.0;
+        self.counts = std::array::from_fn(|index| if index == place { before + 1.0 } else { counts[index] });
+        self.phases = std::array::from_fn(|index| if index == place { came } else { self.phases[index] });
         self.visits = self.visits.saturating_add(1);
     }
 }
@@ -87,33 +86,41 @@ impl Tables {
         self.now = self.now.saturating_add(1);
     }
 
-    fn pair(&self, context: Context) -> (usize, u32) {
+    /// The slot of `context`, if it has one, else the one of its pair that was used longest ago; and whether it has one.
+    #[inline(always)]
+    fn slot(&self, context: Context) -> (usize, bool) {
         let place = (context.0 as usize & (self.slots.len() - 1)) & !1;
-        (place, (context.0 >> 32) as u32)
+        let check = (context.0 >> 32) as u32;
+        let [one, other] = [&self.slots[place], &self.slots[place + 1]];
+        let is = |slot: &Slot| (slot.used > 0) & (slot.check == check);
+        let older = usize::from(other.used < one.used);
+        let index = if is(one) {
+            0
+        } else if is(other) {
+            1
+        } else {
+            older
+        };
+        (place + index, is(one) | is(other))
     }
 
     /// What followed `context`, if it was seen and is still there.
+    #[inline(always)]
     pub(super) fn get(&self, context: Context) -> Option<&Slot> {
-        let (place, check) = self.pair(context);
-        self.slots[place..place + 2].iter().find(|slot| slot.used > 0 && slot.check == check)
+        let (place, known) = self.slot(context);
+        known.then(|| &self.slots[place])
     }
 
     /// `context` was followed by `came`; earlier counts decay by `keep`.
+    #[inline(always)]
     pub(super) fn count(&mut self, context: Context, came: usize, keep: f32) {
-        let now = self.now.max(1);
-        let (place, check) = self.pair(context);
-        let pair = &mut self.slots[place..place + 2];
-        let known = pair.iter().position(|slot| slot.used > 0 && slot.check == check);
-        let slot = match known {
-            Some(index) => &mut pair[index],
-            None => {
-                let index = usize::from(pair[1].used < pair[0].used);
-                pair[index] = Slot { check, ..Slot::default() };
-                &mut pair[index]
-            }
-        };
-        slot.used = now;
-        slot.count(came, keep);
+        let (place, known) = self.slot(context);
+        let slot = &mut self.slots[place];
+        // One that makes room keeps nothing.
+        slot.visits = if known { slot.visits } else { 0 };
+        slot.check = (context.0 >> 32) as u32;
+        slot.used = self.now.max(1);
+        slot.count(came, if known { keep } else { 0.0 });
     }
 
     pub(super) fn memory_bytes(&self) -> usize {
@@ -133,7 +140,7 @@ mod tests {
         tables.count(context, 5, 0.5);
         tables.count(context, 5, 0.5);
         let slot = tables.get(context).expect("counted");
-        assert_eq!(slot.followers().collect::<Vec<_>>(), [(3, 0.25), (5, 1.5)]);
+        assert_eq!(slot.followers().filter(|(_, count)| *count > 0.0).collect::<Vec<_>>(), [(3, 0.25), (5, 1.5)]);
         assert_eq!(slot.visits, 3);
     }
 

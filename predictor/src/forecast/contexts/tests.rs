@@ -71,3 +71,62 @@ fn memory_is_fixed_from_the_first_quanta_on() {
     assert!(forecaster.memory_bytes() <= early + 4096, "{early} bytes became {}", forecaster.memory_bytes());
     assert!(early < 512 * 1024, "{early} bytes");
 }
+
+/// Phases that last for some ten quanta, with a glimpse of another now and then, so that last value is hard to beat.
+fn restless() -> impl Iterator<Item = u32> {
+    (0u32..4000).map(|quantum| {
+        let drawn = quantum.wrapping_mul(2_654_435_761) >> 20;
+        if drawn % 7 == 0 { 2 } else { (quantum / 97 + drawn / 4000) % 2 }
+    })
+}
+
+#[test]
+fn what_is_announced_leaves_the_coming_quantum_as_it_is() {
+    let mut plain = Contexts::new(3, &Settings::default());
+    let mut far = Contexts::new(3, &Settings::default()).looking_ahead(&[1, 4, 16, 4]);
+    for phase in restless().take(300) {
+        plain.observe(&Observation::of(PhaseId(phase), 1));
+        far.observe(&Observation::of(PhaseId(phase), 1));
+        assert_eq!(plain.forecast(1), far.forecast(1));
+        assert_eq!(plain.forecast(3), far.forecast(3), "one that nobody announced");
+    }
+}
+
+#[test]
+fn far_ahead_an_announced_horizon_is_believed_as_far_as_it_earned() {
+    let path: Vec<u32> = restless().collect();
+    let right = |horizons: &[u32]| {
+        let mut forecaster = Contexts::new(3, &Settings::default()).looking_ahead(horizons);
+        let mut right = 0;
+        for (quantum, phase) in path.iter().enumerate() {
+            forecaster.observe(&Observation::of(PhaseId(*phase), 1));
+            let said = forecaster.forecast(8).map(|forecast| forecast.most_likely().0);
+            right += u32::from(path.get(quantum + 8).copied() == said);
+        }
+        right
+    };
+    let (learned, unlearned) = (right(&[8]), right(&[]));
+    let last_value = path.iter().zip(&path[8..]).filter(|(now, then)| now == then).count();
+    assert!(learned as usize > last_value && learned > unlearned, "{learned}, {unlearned}, last value {last_value}");
+}
+
+#[test]
+fn an_announced_repetition_is_exact_however_far() {
+    let trace = |quantum: usize| PhaseId(u32::from(b"0011120"[quantum % 7] - b'0'));
+    let mut forecaster = Contexts::new(3, &Settings::default()).looking_ahead(&[4, 16]);
+    for quantum in 0..400 {
+        forecaster.observe(&Observation::of(trace(quantum), 1));
+        for ahead in [4, 16] {
+            let said = forecaster.forecast(ahead).expect("observed").most_likely();
+            assert!(quantum < 200 || said == trace(quantum + ahead as usize), "{ahead} quanta ahead of {quantum}");
+        }
+    }
+}
+
+#[test]
+fn only_so_many_horizons_are_learned() {
+    let forecaster = Contexts::new(2, &Settings::default()).looking_ahead(&[2, 3, 4, 5, 6, 7]);
+    assert_eq!(forecaster.outlooks.len(), 1 + HORIZONS_MOST);
+    let bytes = |horizons: &[u32]| Contexts::new(2, &Settings::default()).looking_ahead(horizons).memory_bytes();
+    assert_eq!(bytes(&[0, 1, AHEAD_MOST + 1]), bytes(&[]));
+}
