@@ -11,12 +11,12 @@ use predictor::counters::Event;
 use predictor::topology::{CpuId, DomainId, LlcDomain, NodeId, Topology};
 
 /// How long a quantum is.
-pub const QUANTUM: Duration = Duration::from_millis(5);
+pub(crate) const QUANTUM: Duration = Duration::from_millis(5);
 /// vCPUs of each LLC domain.
-pub const PER_DOMAIN: u32 = 4;
+pub(crate) const PER_DOMAIN: u32 = 4;
 
 /// So many vCPUs, as many as CPUs.
-pub fn script(vcpus: u32, sharing: Sharing) -> Script {
+pub(crate) fn script(vcpus: u32, sharing: Sharing) -> Script {
     let domain = |id: u32| LlcDomain {
         id: DomainId(id),
         node: NodeId(0),
