@@ -2,6 +2,7 @@
 //! or from the contention model and what each kind does alone.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 
 use predictor::contention::{Calibration, Contention, Demand, Slowdown};
 
@@ -46,8 +47,8 @@ pub(super) enum Shares {
 pub(super) struct Model {
     contention: Contention,
     demands: Vec<Demand>,
-    /// By the kinds of all members, ascending.
-    known: BTreeMap<Vec<KindId>, Vec<f64>>,
+    /// By the kinds of all members, ascending; copies of a host share it, since the model says the same to all.
+    known: Arc<Mutex<BTreeMap<Vec<KindId>, Vec<f64>>>>,
     kinds: Vec<KindId>,
     asked: Vec<Demand>,
     answer: Vec<Slowdown>,
@@ -68,7 +69,7 @@ impl Shares {
                 Shares::Model(Box::new(Model {
                     contention: *contention,
                     demands: kinds.iter().map(demand).collect(),
-                    known: BTreeMap::new(),
+                    known: Arc::default(),
                     kinds: Vec::new(),
                     asked: Vec::new(),
                     answer: Vec::new(),
@@ -102,16 +103,17 @@ impl Model {
         self.kinds.clear();
         self.kinds.extend(members.iter().map(|member| member.kind));
         self.kinds.sort_unstable();
-        if !self.known.contains_key(&self.kinds) {
-            if self.known.len() >= MOST_KNOWN {
-                self.known.clear();
+        let mut known = self.known.lock().expect("no holder panics");
+        if !known.contains_key(&self.kinds) {
+            if known.len() >= MOST_KNOWN {
+                known.clear();
             }
             self.asked.clear();
             self.asked.extend(self.kinds.iter().map(|kind| self.demands[kind.0]));
             self.contention.slowdowns(&self.asked, &mut self.answer);
-            self.known.insert(self.kinds.clone(), self.answer.iter().map(|slowdown| slowdown.0).collect());
+            known.insert(self.kinds.clone(), self.answer.iter().map(|slowdown| slowdown.0).collect());
         }
-        let known = &self.known[&self.kinds];
+        let known = &known[&self.kinds];
         // Members of one kind are slowed alike.
         slowdowns.extend(members.iter().map(|member| known[self.kinds.partition_point(|kind| *kind < member.kind)]));
     }
