@@ -107,10 +107,10 @@ impl Profiles {
         self.0.keys().map(String::as_str)
     }
 
-    /// What `app` does with the most ways that it was profiled with.
+    /// What `app` does with each number of ways that it was profiled with, ascending; nothing of an unknown one.
     #[must_use]
-    pub fn whole_cache(&self, app: &str) -> Option<Alone> {
-        self.0.get(app)?.last_key_value().map(|(_, alone)| *alone)
+    pub fn alone(&self, app: &str) -> Vec<(u32, Alone)> {
+        self.0.get(app).into_iter().flatten().map(|(ways, alone)| (*ways, *alone)).collect()
     }
 
     /// What `app` does with `ways` ways; bandwidth in MiB/s.

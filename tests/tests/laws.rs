@@ -197,6 +197,7 @@ fn simulated() -> SimulatedHost {
         l1_misses: 30.0,
         llc_references: 20.0,
         llc_miss_ratio: 0.3,
+        profile: None,
     };
     let guest = |domain| ScriptedGuest {
         name: format!("of domain {domain}"),
@@ -217,7 +218,7 @@ fn simulated() -> SimulatedHost {
             sibling_slowdown: 1.6,
             remote_share: 0.5,
             refill_cycles: 50_000,
-            contention: Contention { miss_per_hit_time: 5.0, memory_bytes_per_cycle: Some(4.0) },
+            contention: Contention::additive(5.0, Some(4.0)),
         },
         events,
         kinds: vec![kind(0.0), kind(0.7)],

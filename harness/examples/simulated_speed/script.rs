@@ -11,12 +11,12 @@ use predictor::counters::Event;
 use predictor::topology::{CpuId, DomainId, LlcDomain, NodeId, Topology};
 
 /// How long a quantum is.
-pub const QUANTUM: Duration = Duration::from_millis(5);
+pub(crate) const QUANTUM: Duration = Duration::from_millis(5);
 /// vCPUs of each LLC domain.
-pub const PER_DOMAIN: u32 = 4;
+pub(crate) const PER_DOMAIN: u32 = 4;
 
 /// So many vCPUs, as many as CPUs.
-pub fn script(vcpus: u32, sharing: Sharing) -> Script {
+pub(crate) fn script(vcpus: u32, sharing: Sharing) -> Script {
     let domain = |id: u32| LlcDomain {
         id: DomainId(id),
         node: NodeId(0),
@@ -35,6 +35,7 @@ pub fn script(vcpus: u32, sharing: Sharing) -> Script {
         l1_misses: 2.0 * llc_references,
         llc_references,
         llc_miss_ratio: 0.1,
+        profile: None,
     };
     let guest = |number: u32| ScriptedGuest {
         name: format!("guest {number}"),
@@ -59,7 +60,7 @@ pub fn script(vcpus: u32, sharing: Sharing) -> Script {
             sibling_slowdown: 1.6,
             remote_share: 0.5,
             refill_cycles: 100_000,
-            contention: Contention { miss_per_hit_time: 5.0, memory_bytes_per_cycle: Some(4.0) },
+            contention: Contention::additive(5.0, Some(4.0)),
         },
         events: BTreeSet::from(Event::ALL),
         kinds: vec![kind("compute", 0.7, 0.1), kind("press", 2.0, 20.0)],

@@ -156,6 +156,7 @@ fn phase(name: &str, cycles_per_instruction: f64, rates: [f64; 4], llc_miss_rati
         l1_misses,
         llc_references,
         llc_miss_ratio,
+        profile: None,
     }
 }
 

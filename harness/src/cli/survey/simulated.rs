@@ -24,11 +24,24 @@ struct Simulated {
     /// So many neighbouring CPUs of an LLC domain are hardware threads of one core [default: as --root says, else 1]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=8))]
     threads_per_core: Option<u32>,
+    /// How those who share an LLC slow each other down: the analytic model of caches and memory, or the additive estimate that
+    /// policies' models have
+    #[arg(long, value_enum, default_value_t = Truth::Analytic)]
+    contention: Truth,
     /// Kinds of phases from a table of programs alone, as `phasecast contention` reads [default: drawn by the seed]
     #[arg(long, value_name = "CSV")]
     profiles: Option<PathBuf>,
     #[command(flatten)]
     common: Common,
+}
+
+/// What is true on the simulated host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Truth {
+    /// Shared cache and memory queue.
+    Analytic,
+    /// Sensitivity times intensity.
+    Additive,
 }
 
 #[derive(Debug, clap::Args)]
@@ -124,6 +137,10 @@ impl Simulated {
             hardware = hardware.with_threads_per_core(threads as usize);
             text += &format!("\n# simulated with {threads} hardware threads on each core\n");
         }
+        if self.contention == Truth::Additive {
+            hardware = hardware.with_additive_contention();
+        }
+        text += &format!("\n# simulated with the {} rule of contention\n", hardware.contention.rule.name());
         let kinds = match &self.profiles {
             None => Vec::new(),
             Some(file) => {

@@ -5,7 +5,8 @@
 use std::collections::BTreeSet;
 
 use machine::spec::Machine;
-use predictor::contention::Contention;
+use predictor::contention::analytic::SharedLlc;
+use predictor::contention::{Contention, Rule};
 use predictor::topology::{CpuId, Topology, TopologyError};
 
 use crate::host::seating;
@@ -25,8 +26,9 @@ const ASSUMED_FREQUENCY_HZ: u64 = 2_500_000_000;
 /// And what memory gives each core, in bytes per cycle: 3.2 GB/s, as a core of a socket of 64 with eight channels has.
 const ASSUMED_BYTES_PER_CYCLE_AND_CORE: f64 = 1.28;
 
-/// And how much longer a miss takes than a hit.
-const ASSUMED_MISS_PER_HIT_TIME: f64 = 6.0;
+/// And what its last-level caches are like, but for their size.
+const ASSUMED_LLC: SharedLlc =
+    SharedLlc { lines: 0.0, ways: 16.0, hit_cycles: 40.0, miss_cycles: 240.0, hidden_cycles: 96.0 };
 
 /// And how large a last-level cache is whose size is not told.
 const ASSUMED_LLC_BYTES: u64 = 32 << 20;
@@ -47,7 +49,8 @@ pub struct Hardware {
     pub remote_share: f64,
     /// Cycles in which a whole LLC is read from memory: what a vCPU loses by a move that used all of it.
     pub refill_cycles: u64,
-    /// What the caches and the memory behind one domain are like.
+    /// What the caches and the memory behind one domain are like, and by which rule demands become slowdowns: the analytic one,
+    /// unless somebody chose another.
     pub contention: Contention,
 }
 
@@ -64,10 +67,16 @@ impl Hardware {
             sibling_slowdown: SIBLING_SLOWDOWN,
             remote_share: remote,
             refill_cycles: machine.refill_cycles(),
-            contention: Contention {
-                miss_per_hit_time: f64::from(memory.latency_cycles) / f64::from(machine.llc().latency_cycles),
-                memory_bytes_per_cycle: Some(memory.bytes_per_cycle),
-            },
+            contention: analytic(
+                SharedLlc {
+                    lines: machine.llc().lines() as f64,
+                    ways: machine.llc().ways as f64,
+                    hit_cycles: f64::from(machine.llc().latency_cycles),
+                    miss_cycles: f64::from(memory.latency_cycles),
+                    hidden_cycles: f64::from(machine.core().reorder_window) * machine.core().cycles_per_instruction,
+                },
+                memory.bytes_per_cycle,
+            ),
         }
     }
 
@@ -87,12 +96,19 @@ impl Hardware {
             sibling_slowdown: SIBLING_SLOWDOWN,
             remote_share: REMOTE_SHARE,
             refill_cycles: (llc_bytes.unwrap_or(ASSUMED_LLC_BYTES) as f64 / bytes_per_cycle).ceil() as u64,
-            contention: Contention {
-                miss_per_hit_time: ASSUMED_MISS_PER_HIT_TIME,
-                memory_bytes_per_cycle: Some(bytes_per_cycle),
-            },
+            contention: analytic(
+                SharedLlc { lines: llc_bytes.unwrap_or(ASSUMED_LLC_BYTES) as f64 / 64.0, ..ASSUMED_LLC },
+                bytes_per_cycle,
+            ),
             topology,
         })
+    }
+
+    /// The same machine, where demands become slowdowns by the additive rule, as most policies' models have it.
+    #[must_use]
+    pub const fn with_additive_contention(mut self) -> Self {
+        self.contention.rule = Rule::Additive;
+        self
     }
 
     /// The same machine, with so many neighbouring CPUs of each LLC domain being hardware threads of one core.
@@ -127,6 +143,11 @@ impl Hardware {
         .find(|(holds, _, _)| !holds)
         .map(|(_, what, range)| (what, range))
     }
+}
+
+fn analytic(llc: SharedLlc, memory_bytes_per_cycle: f64) -> Contention {
+    let additive = Contention::additive(llc.miss_cycles / llc.hit_cycles, Some(memory_bytes_per_cycle));
+    Contention { rule: Rule::Analytic(llc), ..additive }
 }
 
 #[cfg(test)]

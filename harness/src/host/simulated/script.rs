@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use predictor::contention::Pressure;
+use predictor::contention::{Pressure, Profile};
 use predictor::counters::{Event, PhaseMark, Reading, Readings};
 use predictor::topology::{CpuId, DomainId};
 
@@ -42,6 +42,8 @@ pub struct PhaseKind {
     pub llc_references: f64,
     /// The share of LLC references that miss, alone.
     pub llc_miss_ratio: f64,
+    /// What it does with less of the LLC, where somebody measured that; else the contention model guesses.
+    pub profile: Option<Profile>,
 }
 
 impl PhaseKind {
@@ -77,6 +79,7 @@ impl PhaseKind {
             memory_bytes_per_kilo_instruction: misses * LINE_BYTES * (1.0 + self.written_back_per_miss()),
             cycles_per_instruction: self.cycles_per_instruction,
             stall_share: self.stall_share,
+            profile: self.profile,
         }
     }
 }

@@ -2,10 +2,14 @@
 //! or from the contention model and what each kind does alone.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 
-use predictor::contention::{Calibration, Contention, Demand};
+use predictor::contention::{Calibration, Contention, Demand, Slowdown};
 
 use super::script::{KindId, PhaseKind};
+
+/// Answers of the model that are kept.
+const MOST_KNOWN: usize = 4096;
 
 /// Where slowdowns in a shared cache come from.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,11 +39,19 @@ pub(super) enum Shares {
         kinds: usize,
         extra: Vec<f64>,
     },
-    Model {
-        contention: Contention,
-        demands: Vec<Demand>,
-        neighbours: Vec<Demand>,
-    },
+    Model(Box<Model>),
+}
+
+/// The contention model, and what it said of those who met before.
+#[derive(Debug, Clone)]
+pub(super) struct Model {
+    contention: Contention,
+    demands: Vec<Demand>,
+    /// By the kinds of all members, ascending; copies of a host share it, since the model says the same to all.
+    known: Arc<Mutex<BTreeMap<Vec<KindId>, Vec<f64>>>>,
+    kinds: Vec<KindId>,
+    asked: Vec<Demand>,
+    answer: Vec<Slowdown>,
 }
 
 impl Shares {
@@ -54,8 +66,14 @@ impl Shares {
             }
             Sharing::Model => {
                 let demand = |kind: &PhaseKind| contention.demand(&kind.pressure(), &Calibration::default());
-                let demands = kinds.iter().map(demand).collect();
-                Shares::Model { contention: *contention, demands, neighbours: Vec::new() }
+                Shares::Model(Box::new(Model {
+                    contention: *contention,
+                    demands: kinds.iter().map(demand).collect(),
+                    known: Arc::default(),
+                    kinds: Vec::new(),
+                    asked: Vec::new(),
+                    answer: Vec::new(),
+                }))
             }
         }
     }
@@ -63,20 +81,49 @@ impl Shares {
     /// The slowdown of each of `members` beside the others, at least 1, into `slowdowns`.
     pub(super) fn slowdowns(&mut self, members: &[Member], slowdowns: &mut Vec<f64>) {
         slowdowns.clear();
-        for (place, own) in members.iter().enumerate() {
-            let others = members.iter().enumerate().filter(|(other, member)| *other != place && member.cpu != own.cpu);
-            slowdowns.push(match self {
-                Shares::Table { kinds, extra } => {
-                    let row = &extra[own.kind.0 * *kinds..][..*kinds];
-                    1.0 + others.map(|(_, other)| other.share * row[other.kind.0]).sum::<f64>()
-                }
-                Shares::Model { contention, demands, neighbours } => {
-                    neighbours.clear();
-                    neighbours.extend(others.map(|(_, other)| at(other.share, demands[other.kind.0])));
-                    contention.slowdown(&demands[own.kind.0], neighbours.iter()).0
-                }
-            });
+        match self {
+            Shares::Table { kinds, extra } => slowdowns.extend(members.iter().map(|own| {
+                let row = &extra[own.kind.0 * *kinds..][..*kinds];
+                let others = members.iter().filter(|other| other.cpu != own.cpu);
+                1.0 + others.map(|other| other.share * row[other.kind.0]).sum::<f64>()
+            })),
+            Shares::Model(model) if members.iter().all(|member| member.share >= 1.0) => {
+                model.together(members, slowdowns);
+            }
+            Shares::Model(model) => {
+                slowdowns.extend(members.iter().map(|own| model.taking_turns(own, members)));
+            }
         }
+    }
+}
+
+impl Model {
+    /// Everybody is there all the time: what was said of these kinds once holds again.
+    fn together(&mut self, members: &[Member], slowdowns: &mut Vec<f64>) {
+        self.kinds.clear();
+        self.kinds.extend(members.iter().map(|member| member.kind));
+        self.kinds.sort_unstable();
+        let mut known = self.known.lock().expect("no holder panics");
+        if !known.contains_key(&self.kinds) {
+            if known.len() >= MOST_KNOWN {
+                known.clear();
+            }
+            self.asked.clear();
+            self.asked.extend(self.kinds.iter().map(|kind| self.demands[kind.0]));
+            self.contention.slowdowns(&self.asked, &mut self.answer);
+            known.insert(self.kinds.clone(), self.answer.iter().map(|slowdown| slowdown.0).collect());
+        }
+        let known = &known[&self.kinds];
+        // Members of one kind are slowed alike.
+        slowdowns.extend(members.iter().map(|member| known[self.kinds.partition_point(|kind| *kind < member.kind)]));
+    }
+
+    /// Some are there for a part of the time, and never with those on their own CPU.
+    fn taking_turns(&mut self, own: &Member, members: &[Member]) -> f64 {
+        self.asked.clear();
+        let others = members.iter().filter(|other| other.cpu != own.cpu);
+        self.asked.extend(others.map(|other| at(other.share, self.demands[other.kind.0])));
+        self.contention.slowdown(&self.demands[own.kind.0], &self.asked).0
     }
 }
 
@@ -88,6 +135,7 @@ fn at(share: f64, demand: Demand) -> Demand {
     Demand {
         references_per_cycle: share * demand.references_per_cycle,
         bytes_per_cycle: share * demand.bytes_per_cycle,
+        misses_per_cycle: share * demand.misses_per_cycle,
         ..demand
     }
 }

@@ -28,6 +28,7 @@ fn kind(name: &str, cycles_per_instruction: f64, llc_references: f64) -> PhaseKi
         l1_misses: 2.0 * llc_references,
         llc_references,
         llc_miss_ratio: 0.1,
+        profile: None,
     }
 }
 
@@ -47,7 +48,7 @@ fn script(guests: Vec<ScriptedGuest>) -> Script {
             sibling_slowdown: 1.6,
             remote_share: 0.5,
             refill_cycles: 100_000,
-            contention: Contention { miss_per_hit_time: 5.0, memory_bytes_per_cycle: Some(4.0) },
+            contention: Contention::additive(5.0, Some(4.0)),
         },
         events: Event::ALL.into(),
         kinds: vec![kind("compute", 0.5, 0.1), kind("press", 2.0, 20.0)],

@@ -144,6 +144,8 @@ pub struct Sweeps {
     pub guests: usize,
     /// Where kinds of phases come from.
     pub kinds: String,
+    /// By which rule the host slows its guests; the policies' models have the additive one.
+    pub contention: String,
     /// The control period in cycles.
     pub quantum_cycles: u64,
     /// Length of each run.
@@ -188,6 +190,7 @@ pub fn run(request: &Request, around: &Surroundings<'_>) -> Result<Outcome<Sweep
         machine: request.machine.clone(),
         guests,
         kinds,
+        contention: request.hardware.contention.rule.name().to_owned(),
         quantum_cycles: request.quantum_cycles,
         quanta: request.quanta,
         mixes: request.mixes,

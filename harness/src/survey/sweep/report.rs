@@ -101,7 +101,7 @@ fn summary(found: &Sweeps) -> String {
     let cycles = found.quantum_cycles as f64 / 1e6;
     let mut text = format!(
         "# When acting ahead pays, on the simulated host\n\n{}\n\n{} mixes of {} guests at each value, machine {}, {} quanta of \
-         {cycles} M cycles each, kinds of phases {}, seed {}. **Everything here is arithmetic, not a measurement**: [README.md](README.md) \
+         {cycles} M cycles each, kinds of phases {}, slowdowns by the {} rule, seed {}. **Everything here is arithmetic, not a measurement**: [README.md](README.md) \
          says what is simulated and how not to read it; `sweeps.csv` has every run.\n",
         conclusions(found).iter().map(|line| format!("- {line}")).collect::<Vec<_>>().join("\n"),
         found.mixes,
@@ -109,6 +109,7 @@ fn summary(found: &Sweeps) -> String {
         found.machine,
         found.quanta,
         found.kinds,
+        found.contention,
         found.seed,
     );
     for over in &found.over {
