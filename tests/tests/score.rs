@@ -126,10 +126,13 @@ fn clusters_learned_on_a_prefix_do_not_score_it() {
         }
     }
     std::fs::write(folder.path().join("lone.csv"), recording).expect("writable");
-    let score = ["score", "lone.csv", "--phases", "kmeans:2", "--json", "--forecasters", "last-value"];
-    let output = phasecast(folder.path(), &score);
-    assert!(output.status.success(), "{}", text(&output.stderr));
-    let found: Value = serde_json::from_slice(&output.stdout).expect("JSON");
-    assert_eq!(found["series"][0]["forecasts"], 79, "a fifth is learned from, one more is only known");
-    assert_eq!(found["series"][0]["changes"], 7);
+    // With two levels each of the two settles at its eighth interval, by a change from the transition phase.
+    for (phases, changes) in [("kmeans:2", 7), ("mixture:2", 7), ("leader", 7), ("two-level:2", 9)] {
+        let score = ["score", "lone.csv", "--phases", phases, "--json", "--forecasters", "last-value"];
+        let output = phasecast(folder.path(), &score);
+        assert!(output.status.success(), "{phases}: {}", text(&output.stderr));
+        let found: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        assert_eq!(found["series"][0]["forecasts"], 79, "{phases}: a fifth is learned from, one more is only known");
+        assert_eq!(found["series"][0]["changes"], changes, "{phases}");
+    }
 }

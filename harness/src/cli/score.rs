@@ -33,7 +33,8 @@ pub struct Args {
     /// Recorded series; gzip or plain.
     #[arg(required = true, value_name = "TRACE")]
     traces: Vec<PathBuf>,
-    /// What a phase is: ipc-bins:WIDTH, isci (LLC misses per instruction), kmeans:K (learned on other programs), model:DIR.
+    /// What a phase is: ipc-bins:WIDTH, isci (LLC misses per instruction), kmeans:K, mixture:K, two-level:K or leader[:RADIUS]
+    /// (learned on other programs), model:DIR.
     #[arg(long, value_name = "PHASES", default_value = "ipc-bins:0.25")]
     phases: PhaseDefinition,
     /// Forecasters by name, separated by commas, or all.

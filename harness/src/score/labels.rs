@@ -1,16 +1,20 @@
 //! The phases that forecasts are scored on: how `--phases` is written, and the label of every interval.
 //!
-//! k-means phases are learned as `phasecast train` learns them, from counters that placement does not change, but never on
-//! what is scored: for each family on the series of all others. Where there is one family only, the first fifth of each
-//! series is learned from and not scored.
+//! Learned phases come from counters that placement does not change, k-means phases as `phasecast train` learns them, but never
+//! from what is scored: for each family from the series of all others. Where there is one family only, the first fifth of each
+//! series is learned from and not scored. What goes on learning as it names starts anew in each series.
 
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use predictor::counters::Event;
-use predictor::features::{FeatureSet, FeatureVector, Observed};
+use predictor::features::{FeatureSet, FeatureVector, Observed, Scale};
 use predictor::model::Model;
 use predictor::phases::bins::{Bins, IPC_MOST};
+use predictor::phases::centres::Centres;
+use predictor::phases::leader::{LeaderSettings, Leaders};
+use predictor::phases::mixture::Mixture;
+use predictor::phases::two_level::{Settling, TwoLevel};
 use predictor::phases::{Backend, NamePhase, PhaseId, PhaseModel};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -31,6 +35,34 @@ const LEARNED_MOST: usize = 1000;
 /// Most phases of a clustering.
 const CLUSTERS_MOST: usize = 64;
 
+/// Intervals after which a cluster is a phase of its own, where there are two levels.
+const SETTLED: Settling = Settling::Samples(8);
+
+/// Leaders of one series.
+const LEADERS_MOST: usize = 16;
+
+/// Members to whose mean a leader moves.
+const LEADER_MEMORY: u32 = 64;
+
+/// Radius of a leader where none is given, in spreads of what was learned from.
+const LEADER_RADIUS: f64 = 1.0;
+
+/// Radii that may be given.
+const RADII: std::ops::RangeInclusive<f64> = 0.01..=100.0;
+
+/// How phases are learned.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Learning {
+    /// So many clusters.
+    KMeans(usize),
+    /// So many normal distributions.
+    Mixture(usize),
+    /// So many clusters, and one phase for all that were seen too seldom.
+    TwoLevel(usize),
+    /// Spheres of this radius around leaders, found as the series goes on.
+    Leader(f64),
+}
+
 /// What a phase is.
 #[derive(Debug, Clone, PartialEq)]
 pub enum PhaseDefinition {
@@ -38,8 +70,8 @@ pub enum PhaseDefinition {
     IpcBins(f64),
     /// Six classes of LLC misses per instruction.
     Isci,
-    /// So many clusters.
-    KMeans(usize),
+    /// Learned from other series.
+    Learned(Learning),
     /// The phases of a trained model: its folder, or its file.
     Model(PathBuf),
 }
@@ -48,7 +80,7 @@ impl FromStr for PhaseDefinition {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let forms = "give ipc-bins:WIDTH, isci, kmeans:K or model:DIR";
+        let forms = "give ipc-bins:WIDTH, isci, kmeans:K, mixture:K, two-level:K, leader, leader:RADIUS or model:DIR";
         let (kind, setting) = text.split_once(':').unwrap_or((text, ""));
         match kind {
             "ipc-bins" => match setting.parse() {
@@ -56,9 +88,16 @@ impl FromStr for PhaseDefinition {
                 _ => Err(format!("{setting:?} is no width of bins from 0.001 to {IPC_MOST}; as ipc-bins:0.25")),
             },
             "isci" if setting.is_empty() => Ok(Self::Isci),
-            "kmeans" => match setting.parse() {
-                Ok(clusters) if (1..=CLUSTERS_MOST).contains(&clusters) => Ok(Self::KMeans(clusters)),
-                _ => Err(format!("{setting:?} is no number of clusters from 1 to {CLUSTERS_MOST}; as kmeans:8")),
+            "kmeans" | "mixture" | "two-level" => match (kind, setting.parse()) {
+                ("kmeans", Ok(count @ 1..=CLUSTERS_MOST)) => Ok(Self::Learned(Learning::KMeans(count))),
+                ("mixture", Ok(count @ 1..=CLUSTERS_MOST)) => Ok(Self::Learned(Learning::Mixture(count))),
+                (_, Ok(count @ 1..=CLUSTERS_MOST)) => Ok(Self::Learned(Learning::TwoLevel(count))),
+                _ => Err(format!("{setting:?} is no number of clusters from 1 to {CLUSTERS_MOST}; as {kind}:8")),
+            },
+            "leader" if text == kind => Ok(Self::Learned(Learning::Leader(LEADER_RADIUS))),
+            "leader" => match setting.parse() {
+                Ok(radius) if RADII.contains(&radius) => Ok(Self::Learned(Learning::Leader(radius))),
+                _ => Err(format!("{setting:?} is no radius from {} to {}; as leader:1", RADII.start(), RADII.end())),
             },
             "model" if !setting.is_empty() => Ok(Self::Model(PathBuf::from(setting))),
             _ => Err(format!("{text:?} defines no phases; {forms}")),
@@ -71,7 +110,10 @@ impl std::fmt::Display for PhaseDefinition {
         match self {
             Self::IpcBins(width) => write!(out, "ipc-bins:{width}"),
             Self::Isci => out.write_str("isci"),
-            Self::KMeans(clusters) => write!(out, "kmeans:{clusters}"),
+            Self::Learned(Learning::KMeans(count)) => write!(out, "kmeans:{count}"),
+            Self::Learned(Learning::Mixture(count)) => write!(out, "mixture:{count}"),
+            Self::Learned(Learning::TwoLevel(count)) => write!(out, "two-level:{count}"),
+            Self::Learned(Learning::Leader(radius)) => write!(out, "leader:{radius}"),
             Self::Model(folder) => write!(out, "model:{}", folder.display()),
         }
     }
@@ -97,7 +139,7 @@ pub fn label(series: &[Series], definition: &PhaseDefinition, seed: u64) -> Resu
             by_bins(series, bins, Interval::instructions_per_cycle)
         }
         PhaseDefinition::Isci => by_bins(series, Bins::isci(), Interval::llc_misses_per_instruction),
-        PhaseDefinition::KMeans(clusters) => by_clusters(series, *clusters, seed)?,
+        PhaseDefinition::Learned(learning) => by_learning(series, *learning, seed)?,
         PhaseDefinition::Model(folder) => {
             let model = artefact::load(folder)?;
             let phases = &model.parts().phases;
@@ -141,7 +183,63 @@ fn classify(phases: &PhaseModel, interval: &Interval) -> Option<PhaseId> {
     }
 }
 
-fn by_clusters(series: &[Series], clusters: usize, seed: u64) -> Result<Labels, InputError> {
+/// Phases learned from other series.
+#[derive(Clone)]
+enum Learned {
+    KMeans(PhaseModel),
+    Mixture(Scale, Mixture),
+    TwoLevel(Scale, TwoLevel<Centres>),
+    Leader(Scale, Leaders),
+}
+
+impl Learned {
+    /// Learns from `vectors`; what is wrong with them or the settings as a sentence.
+    fn fit(features: &FeatureSet, vectors: &[FeatureVector], learning: Learning, seed: u64) -> Result<Self, String> {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let scale = Scale::fit(vectors);
+        let points = || -> Vec<Vec<f64>> { vectors.iter().map(|vector| scale.point(vector)).collect() };
+        Ok(match learning {
+            Learning::KMeans(count) => {
+                let counts = count..=count;
+                Self::KMeans(PhaseModel::fit(Backend::Own, features.clone(), vectors, counts, RESTARTS, &rng))
+            }
+            Learning::Mixture(count) => {
+                let mixture = Mixture::fit(&points(), count, RESTARTS, &mut rng).map_err(|error| error.to_string())?;
+                Self::Mixture(scale, mixture)
+            }
+            Learning::TwoLevel(count) => {
+                let centres = Centres::fit(&points(), count, RESTARTS, &mut rng).map_err(|error| error.to_string())?;
+                Self::TwoLevel(scale, TwoLevel::new(centres, SETTLED))
+            }
+            Learning::Leader(radius) => {
+                let settings = LeaderSettings { radius, most: LEADERS_MOST, memory: LEADER_MEMORY };
+                Self::Leader(scale, Leaders::new(settings).map_err(|error| error.to_string())?)
+            }
+        })
+    }
+
+    fn name(&mut self, vector: &FeatureVector) -> Option<PhaseId> {
+        match self {
+            Self::KMeans(model) => Some(model.classify(vector).phase),
+            Self::Mixture(scale, mixture) => mixture.name(&scale.point(vector)),
+            Self::TwoLevel(scale, levels) => levels.name(&scale.point(vector)),
+            Self::Leader(scale, leaders) => leaders.name(&scale.point(vector)),
+        }
+    }
+}
+
+impl Learning {
+    /// How many phases there can be.
+    const fn phases(self) -> usize {
+        match self {
+            Self::KMeans(count) | Self::Mixture(count) => count,
+            Self::TwoLevel(count) => count + 1,
+            Self::Leader(_) => LEADERS_MOST,
+        }
+    }
+}
+
+fn by_learning(series: &[Series], learning: Learning, seed: u64) -> Result<Labels, InputError> {
     let events = |series: &Series| {
         let present = |event: &Event| series.intervals.iter().any(|interval| interval.sample.count(*event).is_some());
         Event::ALL.into_iter().filter(present).collect()
@@ -155,11 +253,11 @@ fn by_clusters(series: &[Series], clusters: usize, seed: u64) -> Result<Labels, 
             .at("--phases")
     })?;
     let several = series.iter().any(|other| other.family != series[0].family);
+    let vector = |interval: &Interval| match features.observe(&interval.sample) {
+        Observed::Active(vector) => Some(vector),
+        Observed::Idle | Observed::Missing(_) => None,
+    };
     let vectors = |series: &Series, intervals: usize| -> Vec<FeatureVector> {
-        let vector = |interval: &Interval| match features.observe(&interval.sample) {
-            Observed::Active(vector) => Some(vector),
-            Observed::Idle | Observed::Missing(_) => None,
-        };
         let stride = series.intervals.len().min(intervals).div_ceil(LEARNED_MOST);
         series.intervals.iter().take(intervals).step_by(stride.max(1)).filter_map(vector).collect()
     };
@@ -168,20 +266,25 @@ fn by_clusters(series: &[Series], clusters: usize, seed: u64) -> Result<Labels, 
         let others = series.iter().filter(|series| !several || series.family != family);
         let learned: Vec<FeatureVector> =
             others.flat_map(|series| vectors(series, if several { usize::MAX } else { prefix(series) })).collect();
-        let rng = ChaCha8Rng::seed_from_u64(seed);
-        PhaseModel::fit(Backend::Own, features.clone(), &learned, clusters..=clusters, RESTARTS, &rng)
+        Learned::fit(&features, &learned, learning, seed)
+            .map_err(|problem| InputError::new(problem, "choose other phases, or score more series").at("--phases"))
     };
-    let mut models: std::collections::BTreeMap<&str, PhaseModel> = std::collections::BTreeMap::new();
+    let mut by_family: std::collections::BTreeMap<&str, Learned> = std::collections::BTreeMap::new();
     let mut labels = Vec::new();
     for one in series {
-        let model = models.entry(&one.family).or_insert_with(|| fit(&one.family));
+        let fitted = match by_family.get(one.family.as_str()) {
+            Some(fitted) => fitted,
+            None => by_family.entry(&one.family).or_insert(fit(&one.family)?),
+        };
+        // What learns as it names starts anew.
+        let mut learned = fitted.clone();
         let unscored = if several { 0 } else { prefix(one) };
         let label = |(place, interval): (usize, &Interval)| {
-            if place < unscored { None } else { classify(model, interval) }
+            if place < unscored { None } else { learned.name(&vector(interval)?) }
         };
         labels.push(one.intervals.iter().enumerate().map(label).collect());
     }
-    Ok(Labels { phases: clusters, model: None, labels })
+    Ok(Labels { phases: learning.phases(), model: None, labels })
 }
 
 #[cfg(test)]
@@ -190,10 +293,32 @@ mod tests {
 
     #[test]
     fn definitions_are_read_and_written_alike() {
-        for text in ["ipc-bins:0.25", "isci", "kmeans:8", "model:models/mine"] {
+        for text in [
+            "ipc-bins:0.25",
+            "isci",
+            "kmeans:8",
+            "mixture:4",
+            "two-level:6",
+            "leader:0.5",
+            "leader:1",
+            "model:models/mine",
+        ] {
             assert_eq!(text.parse::<PhaseDefinition>().map(|phases| phases.to_string()), Ok(text.to_owned()));
         }
-        for text in ["ipc-bins", "ipc-bins:0", "ipc-bins:x", "isci:3", "kmeans:0", "kmeans:65", "model:", "markov"] {
+        assert_eq!("leader".parse(), Ok(PhaseDefinition::Learned(Learning::Leader(LEADER_RADIUS))));
+        let wrong_bins = ["ipc-bins", "ipc-bins:0", "ipc-bins:x", "isci:3"];
+        let wrong_others = [
+            "kmeans:0",
+            "kmeans:65",
+            "mixture",
+            "two-level:x",
+            "leader:0",
+            "leader:",
+            "leader:nan",
+            "model:",
+            "markov",
+        ];
+        for text in wrong_bins.into_iter().chain(wrong_others) {
             assert!(text.parse::<PhaseDefinition>().is_err(), "{text}");
         }
     }
