@@ -40,7 +40,7 @@
 //!
 //! # Properties
 //!
-//! Of every rule, each with a test: alone is exactly 1; a neighbour never helps; a vCPU with no demand hurts nobody and is hurt by nobody.
+//! Of every rule, each with a test: alone is exactly 1; a neighbour never helps; a vCPU with no demand hurts nobody.
 //!
 //! # Correction
 //!

@@ -16,7 +16,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::contention::{Calibration, Contention, Demand, Pressure};
+use crate::contention::{Calibration, Contention, Demand, Pressure, Rule};
 use crate::counters::{Event, Sample};
 use crate::forecast::Forecaster;
 use crate::forecast::kind::{ForecasterKind, Trained};
@@ -351,14 +351,36 @@ fn check_numbers(parts: &ModelParts) -> Result<(), ModelError> {
         within("pressures.stall_share", pressure.stall_share, "a share in [0, 1]", |share| {
             (0.0..=1.0).contains(&share)
         })?;
+        if let Some(profile) = &pressure.profile {
+            within("pressures.profile.dispersion", profile.dispersion, COUNT, is_count)?;
+            numbers(
+                "pressures.profile.cycles_per_extra_miss",
+                profile.cycles_per_extra_miss.as_slice(),
+                COUNT,
+                is_count,
+            )?;
+        }
     }
     let ratio = parts.contention.miss_per_hit_time;
     within("contention.miss_per_hit_time", ratio, "from 1 to 1e15", |ratio| (1.0..=MOST).contains(&ratio))?;
     if let Some(bandwidth) = parts.contention.memory_bytes_per_cycle {
         within("contention.memory_bytes_per_cycle", bandwidth, POSITIVE, is_positive)?;
     }
+    check_rule(&parts.contention.rule)?;
     check_scores(parts.provenance.scores.as_ref())?;
     check_runs(parts)
+}
+
+fn check_rule(rule: &Rule) -> Result<(), ModelError> {
+    match rule {
+        Rule::Additive | Rule::Di => Ok(()),
+        Rule::Analytic(llc) => [llc.lines, llc.ways, llc.hit_cycles, llc.miss_cycles, llc.hidden_cycles]
+            .into_iter()
+            .try_for_each(|value| within("contention.rule.analytic", value, POSITIVE, is_positive)),
+        Rule::Learned(learned) => [learned.cache, learned.misses, learned.references]
+            .into_iter()
+            .try_for_each(|value| within("contention.rule.learned", value, COUNT, is_count)),
+    }
 }
 
 fn check_scores(scores: Option<&Scores>) -> Result<(), ModelError> {

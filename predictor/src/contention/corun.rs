@@ -183,7 +183,7 @@ fn folds(held_out: HeldOut, runs: &[CoRun], workloads: usize) -> Vec<(Vec<CoRun>
 
 /// The size of error below which the model's share of [`INTERVAL`] lies where runs of the training set are held out from it in turn.
 fn half_width(teller: Teller, held_out: HeldOut, train: &[CoRun], workloads: &[Alone]) -> f64 {
-    // A forest is slow to grow, and a nested choice once more nested says no more than the model chosen.
+    // A forest is slow to grow, so it borrows; and a nested choice once more nested says no more than the model chosen.
     let inner = match teller {
         Teller::Forest => Teller::Additive,
         Teller::LearnedNested => Teller::Learned,

@@ -203,9 +203,15 @@ proptest! {
             let fewer = contention.slowdown(&own, &beside);
             let more = contention.slowdown(&own, beside.iter().chain([&one_more]));
             prop_assert!(fewer.0 >= 1.0);
-            // Iteration ends where a round changes less than this.
-            let tolerance = if contention.rule.name() == "analytic" { 5e-3 * fewer.0 } else { 1e-12 };
-            prop_assert!(more.0 >= fewer.0 - tolerance, "{}: {fewer} then {more}", contention.rule.name());
+            if matches!(contention.rule, Rule::Analytic(_)) {
+                // A third may help by slowing the second, but never below what the worst one alone does.
+                for neighbour in beside.iter().chain([&one_more]) {
+                    let alone_beside = contention.slowdown(&own, [neighbour]);
+                    prop_assert!(more.0 >= alone_beside.0 - 1e-12, "{alone_beside} then {more}");
+                }
+            } else {
+                prop_assert!(more.0 >= fewer.0 - 1e-12, "{}: {fewer} then {more}", contention.rule.name());
+            }
         }
     }
 
