@@ -42,7 +42,7 @@ fn legend(canvas: &Canvas<'_>, entries: &[(&str, RGBColor)], y: i32) -> Drawn {
 pub(super) fn gains(mixes: &Mixes) -> Result<String, DrawError> {
     const LEFT: i32 = 400;
     const TOP: i32 = 96;
-    let Ok(field) = Field::of(mixes) else { return on_sheet((400, 80), |canvas| nothing(canvas)) };
+    let Ok(field) = Field::of(mixes) else { return on_sheet((400, 80), nothing) };
     let mut shown: Vec<(&str, RGBColor, &Contestant)> =
         vec![("oracle", palette::INK, &field.oracle), ("best static", palette::FAINT, &field.best_static)];
     let policies = [(YARDSTICK, palette::policy(1)), (OURS, palette::policy(2))];
