@@ -14,9 +14,17 @@
 //!
 //! Steepest descent from the current placement. A step is one vCPU to a domain with a free CPU, or two vCPUs of
 //! different domains exchanged: on a full host nothing but an exchange is possible. Each round takes the step with the
-//! largest gain, provided it is at least a share of the slowdowns of the two domains it touches, and begins to gain in
-//! the first stretch: what only pays later is better done later, when more is known. Of equals the first, in the order
-//! of ids. Ends when no step is worth it.
+//! largest gain. What is far off and little known must not hide what is near, so a step is judged at the best end:
+//!
+//! ```text
+//! gained(k) = sum over the first k stretches of share * (slowdowns before - slowdowns after)
+//! gain(k)   = gained(k) - price of going - what is lost after k, or the price of going back where that is less
+//! needed(k) = min_gain_share * sum over the first k stretches of share * slowdowns of the two domains
+//! a step's gain and what it needs are those of the k with the largest gain(k) - needed(k)
+//! ```
+//!
+//! A step is taken if it gains what it needs and begins to gain in the first stretch: what only pays later is better done
+//! later, when more is known. Of equals the first, in the order of ids. Ends when no step is worth it.
 //!
 //! # Properties
 //!
@@ -117,7 +125,8 @@ pub struct Plan {
     pub placement: Placement,
     /// The sum of predicted slowdowns if nobody moves, as the mean over the outlook.
     pub cost_before: f64,
-    /// The same of `placement`, plus its migration costs.
+    /// The same less what the steps to `placement` gain: for an outlook of one stretch, the cost of `placement` and the
+    /// price of its moves; else no more than that, as it may be left again.
     pub cost_after: f64,
     /// For each vCPU, the step from the current placement that would do most for the sum of slowdowns among those that
     /// move it alone or in exchange, worth it or not; vCPUs that cannot leave have no entry.
@@ -133,9 +142,10 @@ pub struct Step {
     pub to: DomainId,
     /// Who comes in exchange, where there is no free CPU or an exchange is better.
     pub exchanged_with: Option<VcpuId>,
-    /// By how much the sum of slowdowns falls, as the mean over the outlook, migration costs deducted; may be negative.
+    /// By how much the sum of slowdowns falls up to the best end, as a part of the mean over the outlook, migration costs
+    /// deducted; may be negative.
     pub gain: f64,
-    /// By how much it falls in the first stretch, migration costs left aside.
+    /// The same up to the end of the first stretch, migration costs left aside.
     pub gain_at_once: f64,
     /// What it must gain to be taken.
     pub needed: f64,

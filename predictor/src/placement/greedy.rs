@@ -41,6 +41,7 @@ struct Change {
 pub(super) fn solve(problem: &Problem<'_>) -> Plan {
     let mut greedy = Greedy::new(problem);
     let cost_before = greedy.cost();
+    let mut cost_after = cost_before;
     let mut alternatives = BTreeMap::new();
     let mut best: BTreeMap<(usize, usize), Change> = BTreeMap::new();
     for pair in greedy.pairs() {
@@ -52,6 +53,7 @@ pub(super) fn solve(problem: &Problem<'_>) -> Plan {
         let first = |one: Change, other: Change| if other.step.is_before(&one.step) { other } else { one };
         let Some(change) = best.values().copied().reduce(first) else { break };
         let room = greedy.room();
+        cost_after -= change.step.gain;
         greedy.take(&change);
         // With less of the budget left, other steps may be too long; with more, longer ones are possible again.
         let touched = |pair: &(usize, usize)| [pair.0, pair.1].iter().any(|at| [change.from, change.to].contains(at));
@@ -62,7 +64,7 @@ pub(super) fn solve(problem: &Problem<'_>) -> Plan {
             };
         }
     }
-    Plan { placement: greedy.placement(), cost_before, cost_after: greedy.cost(), alternatives }
+    Plan { placement: greedy.placement(), cost_before, cost_after, alternatives }
 }
 
 impl<'a> Greedy<'a> {
@@ -97,12 +99,10 @@ impl<'a> Greedy<'a> {
         self.demands.iter().map(cost).collect()
     }
 
-    /// The mean of the sum of slowdowns, and the price of the moves so far.
+    /// The mean of the sum of slowdowns.
     fn cost(&self) -> f64 {
-        let stretches = self.problem.outlook.iter().enumerate();
         let sum = |stretch: usize| self.costs.iter().map(|costs| costs[stretch]).sum::<f64>();
-        let slowdowns: f64 = stretches.map(|(stretch, known)| known.share * sum(stretch)).sum();
-        slowdowns + self.problem.migration_cost * self.moves as f64
+        self.problem.outlook.iter().enumerate().map(|(stretch, known)| known.share * sum(stretch)).sum()
     }
 
     fn placement(&self) -> Placement {
@@ -170,8 +170,8 @@ impl<'a> Greedy<'a> {
         let away = |who: usize, home: usize| i64::from(self.origins[who] != home);
         let moves_more =
             away(vcpu, to) - away(vcpu, from) + partner.map_or(0, |partner| away(partner, from) - away(partner, to));
-        let (mut gain, mut touched, mut gain_at_once) = (0.0, 0.0, 0.0);
-        for (place, (stretch, demands)) in self.problem.outlook.iter().zip(&self.demands).enumerate() {
+        let (mut gained, mut touched, mut so_far) = (0.0, 0.0, Vec::with_capacity(self.demands.len()));
+        for (stretch, (demands, place)) in self.problem.outlook.iter().zip(self.demands.iter().zip(0usize..)) {
             let changed = |members: &[usize], gone: Option<usize>, come: Option<usize>| {
                 let stay = members.iter().copied().filter(move |member| Some(*member) != gone);
                 contention.domain_cost(stay.chain(come).map(|member| demands[member]))
@@ -180,18 +180,21 @@ impl<'a> Greedy<'a> {
             let after =
                 changed(&self.members[from], Some(vcpu), partner) + changed(&self.members[to], partner, Some(vcpu));
             touched += stretch.share * before;
-            gain += stretch.share * (before - after);
-            if place == 0 {
-                gain_at_once = before - after;
-            }
+            gained += stretch.share * (before - after);
+            so_far.push((gained, self.problem.min_gain_share * touched));
         }
+        let back = self.problem.migration_cost * (1 + usize::from(partner.is_some())) as f64;
+        // Up to each end: what is gained until then, less what is lost after it, or the way back where that is less.
+        let ends = so_far.iter().map(|(until, needed)| (until - (until - gained).clamp(0.0, back), *needed));
+        let best = ends.reduce(|best, end| if end.0 - end.1 >= best.0 - best.1 { end } else { best });
+        let (gain, needed) = best.unwrap_or((0.0, 0.0));
         let step = Step {
             vcpu: self.vcpus[vcpu],
             to: DomainId(to as u32),
             exchanged_with: partner.map(|partner| self.vcpus[partner]),
             gain: gain - self.problem.migration_cost * moves_more as f64,
-            gain_at_once,
-            needed: self.problem.min_gain_share * touched,
+            gain_at_once: so_far.first().map_or(0.0, |(gained, _)| *gained),
+            needed,
         };
         Change { step, vcpu, partner, from, to, moves_more }
     }

@@ -144,6 +144,23 @@ fn a_gain_that_ends_next_quantum_moves_nobody_and_one_that_lasts_does() {
 }
 
 #[test]
+fn a_gain_that_turns_into_a_loss_is_taken_if_it_pays_for_going_back() {
+    let guests = [(0, demand(&CHASE)), (0, demand(&STREAM)), (1, demand(&COMPUTE)), (1, demand(&COMPUTE))];
+    let mut scene = Scene::new(&[2, 2], &guests);
+    let now = scene.outlook[0].demands.clone();
+    // Then the two that the best exchange brings together press instead.
+    let then = [COMPUTE, STREAM, CHASE, COMPUTE].map(|pressure| demand(&pressure));
+    let then = (0u32..).map(vcpu).zip(then).collect();
+    scene.outlook = vec![Stretch { share: 0.5, demands: now }, Stretch { share: 0.5, demands: then }];
+    let moves = |migration_cost: f64| {
+        let plan = scene.problem(migration_cost, 0.03).solve();
+        assert!(plan.cost_after <= plan.cost_before, "{plan:?}");
+        scene.current.moves_to(&plan.placement).len()
+    };
+    assert_eq!([0.05, 1.0].map(moves), [2, 0]);
+}
+
+#[test]
 fn what_only_begins_to_pay_later_is_not_done_yet() {
     let guests = [(0, demand(&CHASE)), (0, demand(&STREAM)), (1, demand(&COMPUTE)), (1, demand(&COMPUTE))];
     let mut scene = Scene::new(&[2, 2], &guests);

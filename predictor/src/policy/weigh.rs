@@ -10,10 +10,12 @@
 //! # Method
 //!
 //! ```text
-//! gain(step) = sum over h of share(h) * (cost(here, demands at h) - cost(there, demands at h))
+//! gain(step) = sum over h up to `end` of share(h) * (cost(here, demands at h) - cost(there, demands at h))
 //!              - moves * migration_cost_quanta / horizon_quanta
+//!              - what is lost after `end`, or the price of going back where that is less
 //! ```
 //!
+//! - `end` is whichever is best ([`crate::placement`]): a placement that suits for a while may be left again.
 //! - `h` are 1, 2, 4, ... up to the horizon; `share(h)` is the part of the horizon from the `h` before to this one.
 //! - `demands at h`: *predictive* takes the mean over the phases forecast for `h` quanta ahead; *reactive* takes the last phase
 //!   for all of them. That is the only difference between the two.
