@@ -41,7 +41,7 @@ impl Default for Settings {
             moves_per_vcpu_quantum: 0.1,
             round_robin_quanta: 16,
             forecaster: ForecasterKind::SemiMarkov,
-            min_confidence: 0.35,
+            min_confidence: 0.9,
             seed: 0,
         }
     }

@@ -9,7 +9,8 @@ use super::trust::Trust;
 use crate::contention::{Calibration, Demand};
 use crate::counters::{Event, Sample};
 use crate::features::Observed;
-use crate::forecast::kind::ForecasterKind;
+use crate::forecast::contexts::HORIZONS_MOST;
+use crate::forecast::kind::{ForecasterKind, Trained};
 use crate::forecast::{Forecast, Forecaster, Observation};
 use crate::model::Model;
 use crate::phases::PhaseId;
@@ -74,6 +75,15 @@ impl std::fmt::Debug for Watch {
     }
 }
 
+/// A forecaster that knows from the start how far ahead it will be asked. Where there are more such points than it can
+/// learn apart, the near ones are, since a move is made for what comes next.
+fn started(kind: ForecasterKind, model: &Model, points: &[(u32, f64)]) -> Box<dyn Forecaster + Send> {
+    let far: Vec<u32> =
+        points.iter().map(|(quanta, _)| *quanta).filter(|quanta| *quanta > 1).take(HORIZONS_MOST).collect();
+    let trained = model.trained();
+    kind.start(model.parts().phases.len(), &Trained { horizons: &far, ..trained })
+}
+
 impl Watch {
     pub(super) fn new(kind: PolicyKind, settings: &Settings, model: Option<&Model>) -> Self {
         let foresight = match kind {
@@ -83,7 +93,7 @@ impl Watch {
         // Who does not weigh the future makes forecasts of the coming quantum for the record alone.
         let points = if kind == PolicyKind::Predictive { settings.points() } else { vec![(1, 1.0)] };
         Self {
-            forecaster: model.map(|model| model.forecaster(foresight)),
+            forecaster: model.map(|model| started(foresight, model, &points)),
             points,
             min_confidence: settings.min_confidence,
             trust: Trust::default(),
@@ -216,15 +226,17 @@ impl Watch {
         self.present_demand(model).unwrap_or_else(|| model.typical_demand())
     }
 
-    /// What it will ask for at one of the points ahead: the mean over its forecast, where that is to be acted on. An idle
-    /// vCPU is expected to stay idle.
+    /// What it will ask for at one of the points ahead: the mean over its forecast for that point, where that is sure;
+    /// else what it asks for at the point before, and at first as long as nothing changes. So it takes a sure change to
+    /// differ from the last phase, and a sure return to go back to it. An idle vCPU is expected to stay idle.
     pub(super) fn expected_demand(&self, model: &Model, point: usize) -> Demand {
-        match (self.phase(), self.basis(), self.trust.latest().get(point)) {
-            (Some(_), Basis::Forecast, Some(ahead)) => {
-                Demand::expected(ahead.iter().map(|(phase, share)| (share, self.differences.demand(model, phase))))
-            }
-            _ => self.lasting_demand(model),
-        }
+        let is_heard = self.phase().is_some() && self.trust.is_earned();
+        let sure = |ahead: &&Forecast| ahead.confidence() >= self.min_confidence;
+        let nearest = self.trust.latest().iter().take(point + 1).rev().find(sure).filter(|_| is_heard);
+        nearest.map_or_else(
+            || self.lasting_demand(model),
+            |ahead| Demand::expected(ahead.iter().map(|(phase, share)| (share, self.differences.demand(model, phase)))),
+        )
     }
 
     /// How slow the quantum just seen was with respect to `known`, with its phase; `None` where it was idle or not counted.

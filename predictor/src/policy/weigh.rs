@@ -24,9 +24,12 @@
 //!
 //! # When forecasts are not acted on
 //!
-//! A vCPU's last phase stands in for its forecast where the forecast is unsure ([`super::Settings::min_confidence`]), or where
-//! the forecasts of that vCPU did worse than the last value of late (`trust`). So a vCPU that cannot be forecast
-//! makes predictive no worse than reactive, and the others keep their foresight.
+//! Where the forecast for a point ahead is unsure ([`super::Settings::min_confidence`]), what was expected at the point before
+//! goes on, and at first the last phase; where the forecasts of a vCPU did worse than the last value of late (`trust`), its
+//! last phase stands in for all. So a vCPU that cannot be forecast makes predictive no worse than reactive, and the others
+//! keep their foresight. It has to be sure indeed: a move that follows a change which does not come costs what the move does and
+//! one back, while a change that is missed costs one quantum. `phasecast survey sweep --over forecast-quality` has the
+//! figure.
 //!
 //! # Properties
 //!
