@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use predictor::policy::Settings;
 use predictor::topology::{CpuId, LlcDomain};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -9,7 +10,7 @@ use sha2::{Digest, Sha256};
 use super::Common;
 use crate::host::simulated::hardware::Hardware;
 use crate::host::simulated::script::PhaseKind;
-use crate::input::{InputError, read_text};
+use crate::input::{InputError, parse_toml, read_text};
 use crate::interrupt::Interrupt;
 use crate::profiles::Profiles;
 use crate::survey::{placements, sweep};
@@ -61,6 +62,9 @@ pub(super) struct SweepArgs {
     /// Length of each run in quanta
     #[arg(long, value_name = "N", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..))]
     quanta: u64,
+    /// When a move is worth it: a TOML file with the keys of an experiment's [policy] table [default: the defaults of all]
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
     #[command(flatten)]
     simulated: Simulated,
 }
@@ -84,9 +88,17 @@ pub(super) fn run_sweep(args: &SweepArgs, interrupt: &Interrupt) -> anyhow::Resu
     let mut over = if args.over.is_empty() { sweep::Over::ALL.to_vec() } else { args.over.clone() };
     over.sort_unstable();
     over.dedup();
-    let Found { name, text, hardware, kinds } = args.simulated.find()?;
+    let Found { name, mut text, hardware, kinds } = args.simulated.find()?;
+    let settings = args.policy.as_deref().map_or(Ok(Settings::default()), |file| {
+        let written = read_text(file)?;
+        for line in written.lines() {
+            text += &format!("\n# policies: {line}");
+        }
+        settings(file, &written)
+    })?;
     let common = &args.simulated.common;
     let request = sweep::Request {
+        settings,
         over,
         machine: name,
         machine_text: text,
@@ -114,6 +126,16 @@ pub(super) fn run_placements(args: &PlacementsArgs, interrupt: &Interrupt) -> an
         kinds,
     };
     common.take(interrupt, |around| placements::run(&request, around))
+}
+
+fn settings(file: &Path, text: &str) -> Result<Settings, InputError> {
+    let settings: Settings = parse_toml(file, text)?;
+    settings.check().map_err(|wrong| {
+        InputError::new(format!("{} is out of range", wrong.value), format!("give {}", wrong.range))
+            .at(wrong.key)
+            .in_file(file)
+    })?;
+    Ok(settings)
 }
 
 struct Found {

@@ -80,7 +80,7 @@ pub(super) fn run(request: &Request, over: Over, value: f64, mix: u64, label: &s
     }
     // Everybody is told what a move costs.
     let migration_cost_quanta = script.hardware.refill_cycles as f64 / request.quantum_cycles as f64;
-    let mut settings = Settings { migration_cost_quanta, ..Settings::default() };
+    let mut settings = Settings { migration_cost_quanta, ..request.settings };
     if over == Over::Budget {
         settings.moves_per_vcpu_quantum = value;
     }

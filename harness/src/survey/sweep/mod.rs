@@ -13,6 +13,7 @@ mod report;
 
 use std::time::Duration;
 
+use predictor::policy::Settings;
 use serde::{Deserialize, Serialize};
 
 use self::mixes::Setting;
@@ -98,6 +99,8 @@ pub struct Request {
     pub seed: u64,
     /// Kinds of phases to draw from; drawn themselves if empty.
     pub kinds: Vec<PhaseKind>,
+    /// When a move is worth it, for all policies; what is varied stands in its place.
+    pub settings: Settings,
 }
 
 impl Request {
@@ -154,6 +157,8 @@ pub struct Sweeps {
     pub mixes: u64,
     /// The seed.
     pub seed: u64,
+    /// When a move was worth it.
+    pub settings: Settings,
     /// What was varied.
     pub over: Vec<Over>,
     /// By what is varied, then by value, then by mix.
@@ -195,6 +200,7 @@ pub fn run(request: &Request, around: &Surroundings<'_>) -> Result<Outcome<Sweep
         quanta: request.quanta,
         mixes: request.mixes,
         seed: request.seed,
+        settings: request.settings,
         over: request.over.clone(),
         cells,
     };
