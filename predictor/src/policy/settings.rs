@@ -40,8 +40,8 @@ impl Default for Settings {
             horizon_quanta: 8,
             moves_per_vcpu_quantum: 0.1,
             round_robin_quanta: 16,
-            forecaster: ForecasterKind::SemiMarkov,
-            min_confidence: 0.9,
+            forecaster: ForecasterKind::Default,
+            min_confidence: 0.5,
             seed: 0,
         }
     }

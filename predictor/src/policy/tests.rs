@@ -3,6 +3,7 @@
 use super::rationale::VcpuState;
 use super::*;
 use crate::counters::{Event, Readings};
+use crate::forecast::kind::ForecasterKind;
 use crate::scenes::{Guest, Kind, World, changing_partners, trained, two_by_two, vcpu};
 
 /// What came of a policy on a world.
@@ -45,8 +46,12 @@ fn play(policy: &mut Policy, world: &mut World, quanta: usize) -> Outcome {
 }
 
 fn outcome(kind: PolicyKind, quanta: usize) -> Outcome {
+    outcome_with(kind, Settings::default(), quanta)
+}
+
+fn outcome_with(kind: PolicyKind, settings: Settings, quanta: usize) -> Outcome {
     let guests = changing_partners();
-    let mut policy = Policy::new(kind, Settings::default(), two_by_two(), trained(&guests));
+    let mut policy = Policy::new(kind, settings, two_by_two(), trained(&guests));
     play(&mut policy, &mut World::new(&guests), quanta)
 }
 
@@ -63,7 +68,9 @@ fn foresight_beats_hindsight_beats_staying_where_partners_change() {
 
 #[test]
 fn run_lengths_call_most_changes_and_last_value_none() {
-    let (predictive, reactive) = (outcome(PolicyKind::Predictive, 400), outcome(PolicyKind::Reactive, 400));
+    let run_lengths = Settings { forecaster: ForecasterKind::SemiMarkov, ..Settings::default() };
+    let predictive = outcome_with(PolicyKind::Predictive, run_lengths, 400);
+    let reactive = outcome(PolicyKind::Reactive, 400);
     assert_eq!(reactive.on_changes.0, 0);
     let share = |(right, all): (usize, usize)| right as f64 / all as f64;
     assert!(share(predictive.on_changes) > 0.5, "{:?}", predictive.on_changes);
