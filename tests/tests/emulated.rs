@@ -238,12 +238,10 @@ fn a_harness_waits_to_be_killed() {
     }
 }
 
-/// Three times is what it may cost on a machine of its own (docs/emulation-cost.md has what it does cost). Other work can only
-/// add to what either takes, so the least of each is compared, and a pair that was disturbed is measured again. Where
-/// neighbours press the real cache all the time, the same program was seen at 2.3 times in one hour and 3.6 in another:
-/// emulated caches miss it, translated code does not. So this fails at four, which is a change of the program.
+/// Other work on this machine can only add to what either takes, so the least of each is compared, and a pair that was
+/// disturbed is measured again.
 #[test]
-fn emulating_the_machine_costs_at_most_three_times_plain_translation_and_four_beside_noise() {
+fn emulating_the_machine_costs_at_most_three_times_plain_translation() {
     let Some(bench) = Bench::take() else { return };
     let plan = guest("bzip2", "bzip2", 0);
     let (mut plain, mut emulated) = (Duration::MAX, Duration::MAX);
@@ -254,7 +252,7 @@ fn emulating_the_machine_costs_at_most_three_times_plain_translation_and_four_be
         ratios.push(emulated.as_secs_f64() / plain.as_secs_f64());
     }
     eprintln!("one run of bzip2: {plain:?} translated, {emulated:?} emulated, times: {ratios:.2?}");
-    assert!(ratios.last().is_some_and(|ratio| *ratio <= 4.0), "times the CPU time: {ratios:.2?}");
+    assert!(ratios.last().is_some_and(|ratio| *ratio <= 3.0), "times the CPU time: {ratios:.2?}");
 }
 
 fn signal(name: &str, process: u32) {
