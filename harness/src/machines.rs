@@ -1,9 +1,11 @@
-//! Finding the description of an emulated machine: by the name of one that comes with Phasecast, or in a file. What is
-//! in it is the `machine` crate's business.
+//! Finding the description of an emulated machine: by the name of one that comes with Phasecast, or in a file; and what it means
+//! for guests that share a domain. What is in it is the `machine` crate's business.
 
 use std::path::{Path, PathBuf};
 
 use machine::spec::{Machine, SpecError};
+use predictor::contention::analytic::SharedLlc;
+use predictor::contention::{Contention, Rule};
 
 use crate::input::{InputError, read_text, suggest};
 
@@ -23,6 +25,27 @@ pub fn find(name_or_file: &str, folder: &Path) -> Result<(Machine, Option<PathBu
     let machine = Machine::from_toml(&text)
         .map_err(|SpecError { key, problem, remedy }| in_file(format!("{key}: {problem}"), remedy))?;
     Ok((machine, Some(file)))
+}
+
+/// How guests that share an LLC domain of `machine` slow each other down: the analytic rule with its caches, memory and core.
+#[must_use]
+pub fn contention(machine: &Machine) -> Contention {
+    let (llc, core) = (machine.llc(), machine.core());
+    let shared = SharedLlc {
+        lines: llc.lines() as f64,
+        ways: llc.ways as f64,
+        hit_cycles: f64::from(llc.latency_cycles),
+        miss_cycles: f64::from(machine.memory().latency_cycles),
+        hidden_cycles: f64::from(core.reorder_window) * core.cycles_per_instruction,
+    };
+    analytic(shared, machine.memory().bytes_per_cycle)
+}
+
+/// The analytic rule with such an LLC, before a memory that gives so many bytes a cycle.
+#[must_use]
+pub fn analytic(llc: SharedLlc, memory_bytes_per_cycle: f64) -> Contention {
+    let additive = Contention::additive(llc.miss_cycles / llc.hit_cycles, Some(memory_bytes_per_cycle));
+    Contention { rule: Rule::Analytic(llc), ..additive }
 }
 
 #[cfg(test)]

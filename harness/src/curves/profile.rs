@@ -6,7 +6,7 @@
 
 use machine::spec::{LINE_BYTES, Machine};
 use machine::stream::Stream;
-use predictor::contention::analytic::{self, SharedLlc};
+use predictor::contention::analytic;
 use predictor::contention::curve::{POINTS, ShareCurve, shares};
 use predictor::contention::{Calibration, Contention, Demand, Pressure, Profile, Rule};
 use predictor::counters::{Event, Sample};
@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use super::{CurvesError, Phases, Pieces, follow};
 use crate::host::HostError;
 use crate::interrupt::Interrupt;
+use crate::machines;
 use crate::mix::Mix;
 use crate::testbed::TestBed;
 
@@ -46,22 +47,6 @@ pub struct Quantum {
     pub pressure: Pressure,
 }
 
-/// How slowdowns come about on `machine`.
-#[must_use]
-pub fn contention(machine: &Machine) -> Contention {
-    let llc = machine.llc();
-    let (hit_cycles, miss_cycles) = (f64::from(llc.latency_cycles), f64::from(machine.memory().latency_cycles));
-    let core = machine.core();
-    let rule = Rule::Analytic(SharedLlc {
-        lines: llc.lines() as f64,
-        ways: llc.ways as f64,
-        hit_cycles,
-        miss_cycles,
-        hidden_cycles: f64::from(core.reorder_window) * core.cycles_per_instruction,
-    });
-    Contention { rule, ..Contention::additive(miss_cycles / hit_cycles, Some(machine.memory().bytes_per_cycle)) }
-}
-
 /// The quanta of guest `index` of `mix`, alone on the mix's machine.
 pub fn quanta(
     bed: &TestBed,
@@ -71,7 +56,7 @@ pub fn quanta(
     interrupt: &Interrupt,
 ) -> Result<Vec<Quantum>, CurvesError> {
     let guest = Alone::replay(bed, mix, index, quanta, interrupt)?;
-    let contention = contention(&mix.machine);
+    let contention = machines::contention(&mix.machine);
     let place = |place: usize| Some(PhaseId(u32::try_from(place).unwrap_or(u32::MAX)));
     let pieces = guest.pieces(|at, _| place(at))?;
     let curves = guest.curves(&mix.machine, &pieces)?;
@@ -105,7 +90,7 @@ pub fn with_profiles(
     interrupt: &Interrupt,
 ) -> Result<Model, CurvesError> {
     let mut parts: ModelParts = model.parts().clone();
-    let contention = contention(&mix.machine);
+    let contention = machines::contention(&mix.machine);
     let phases = parts.phases.len();
     let mut curves: Vec<Vec<(f64, ShareCurve)>> = vec![Vec::new(); phases];
     let mut costs = vec![Cost::default(); phases];
@@ -137,7 +122,7 @@ pub fn with_profiles(
 pub fn without_profiles(model: &Model, machine: &Machine) -> Model {
     let mut parts: ModelParts = model.parts().clone();
     parts.pressures.iter_mut().for_each(|pressure| pressure.profile = None);
-    parts.contention.rule = contention(machine).rule;
+    parts.contention.rule = machines::contention(machine).rule;
     Model::new(parts).expect("a checked model of a checked machine")
 }
 

@@ -10,6 +10,7 @@ use predictor::contention::{Contention, Rule};
 use predictor::topology::{CpuId, Topology, TopologyError};
 
 use crate::host::seating;
+use crate::machines;
 use crate::sysfs::Found;
 
 /// How much longer everything takes beside one busy hardware thread of the same core. Two threads then do 1.25 times the
@@ -67,16 +68,7 @@ impl Hardware {
             sibling_slowdown: SIBLING_SLOWDOWN,
             remote_share: remote,
             refill_cycles: machine.refill_cycles(),
-            contention: analytic(
-                SharedLlc {
-                    lines: machine.llc().lines() as f64,
-                    ways: machine.llc().ways as f64,
-                    hit_cycles: f64::from(machine.llc().latency_cycles),
-                    miss_cycles: f64::from(memory.latency_cycles),
-                    hidden_cycles: f64::from(machine.core().reorder_window) * machine.core().cycles_per_instruction,
-                },
-                memory.bytes_per_cycle,
-            ),
+            contention: machines::contention(machine),
         }
     }
 
@@ -96,7 +88,7 @@ impl Hardware {
             sibling_slowdown: SIBLING_SLOWDOWN,
             remote_share: REMOTE_SHARE,
             refill_cycles: (llc_bytes.unwrap_or(ASSUMED_LLC_BYTES) as f64 / bytes_per_cycle).ceil() as u64,
-            contention: analytic(
+            contention: machines::analytic(
                 SharedLlc { lines: llc_bytes.unwrap_or(ASSUMED_LLC_BYTES) as f64 / 64.0, ..ASSUMED_LLC },
                 bytes_per_cycle,
             ),
@@ -143,11 +135,6 @@ impl Hardware {
         .find(|(holds, _, _)| !holds)
         .map(|(_, what, range)| (what, range))
     }
-}
-
-fn analytic(llc: SharedLlc, memory_bytes_per_cycle: f64) -> Contention {
-    let additive = Contention::additive(llc.miss_cycles / llc.hit_cycles, Some(memory_bytes_per_cycle));
-    Contention { rule: Rule::Analytic(llc), ..additive }
 }
 
 #[cfg(test)]

@@ -28,6 +28,7 @@ use super::{Collected, Outcome, SurveyError, TextFile, found_in};
 use crate::curves::profile::{self, Quantum};
 use crate::experiment::Surroundings;
 use crate::input::InputError;
+use crate::machines;
 use crate::mix::DEFAULT_MEMORY_MIB;
 use crate::report::ReportError;
 use crate::testbed::{BedKind, TestBed};
@@ -181,7 +182,7 @@ pub fn run(request: &Request, around: &Surroundings<'_>) -> Result<Outcome<Conte
             together(&bed, &guests, &wide, &known, (label, &folder), around)
         })?;
 
-    let contention = profile::contention(&machine);
+    let contention = machines::contention(&machine);
     let rules = Rules { contention, profiles: &profiles, works: &works, nanoseconds: nanoseconds(&known, &machine) };
     let found = Contended {
         machine: machine.name().to_owned(),
