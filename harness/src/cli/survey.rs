@@ -76,21 +76,12 @@ enum Survey {
     Report(ReportArgs),
 }
 
-/// What all surveys can be told.
+/// Where a survey's results go, how much of it is done, and what it runs on.
 #[derive(Debug, clap::Args)]
-struct Common {
+struct Place {
     /// Do only every N-th of the runs, the I-th of them first, into a folder of its own, as 2/3
     #[arg(long, value_name = "I/N")]
     shard: Option<Shard>,
-    /// The machine: a preset's name, or a TOML file
-    #[arg(long, value_name = "MACHINE", default_value = "small-2x2")]
-    machine: String,
-    /// The control period in cycles, a multiple of the machine's epoch
-    #[arg(long, value_name = "N", default_value_t = 10_000_000)]
-    quantum_cycles: u64,
-    /// The seed of everything random
-    #[arg(long, value_name = "S", default_value_t = 1)]
-    seed: u64,
     /// Folder in which the results folder is made
     #[arg(long, value_name = "DIR", default_value = "results")]
     out: PathBuf,
@@ -101,6 +92,22 @@ struct Common {
     /// Print where the results are, and what was found, as JSON
     #[arg(long)]
     json: bool,
+}
+
+/// What a survey of a machine of one's choice can be told.
+#[derive(Debug, clap::Args)]
+struct Common {
+    /// The machine: a preset's name, or a TOML file
+    #[arg(long, value_name = "MACHINE", default_value = "small-2x2")]
+    machine: String,
+    /// The control period in cycles, a multiple of the machine's epoch
+    #[arg(long, value_name = "N", default_value_t = 10_000_000)]
+    quantum_cycles: u64,
+    /// The seed of everything random
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    seed: u64,
+    #[command(flatten)]
+    place: Place,
 }
 
 #[derive(Debug, clap::Args)]
@@ -257,7 +264,7 @@ fn run_solo(args: &SoloArgs, interrupt: &Interrupt) -> anyhow::Result<()> {
         programs: args.programs.clone(),
         inputs: args.inputs,
     };
-    args.common.take(interrupt, |around| solo::run(&request, around))
+    args.common.place.take(interrupt, |around| solo::run(&request, around))
 }
 
 fn run_pairs(args: &PairsArgs, interrupt: &Interrupt) -> anyhow::Result<()> {
@@ -273,7 +280,7 @@ fn run_pairs(args: &PairsArgs, interrupt: &Interrupt) -> anyhow::Result<()> {
         reseeded: args.reseed.unwrap_or(if replayed { 12 } else { 0 }),
         checked: args.check.unwrap_or(if replayed { 6 } else { 0 }),
     };
-    args.common.take(interrupt, |around| pairs::run(&request, around))
+    args.common.place.take(interrupt, |around| pairs::run(&request, around))
 }
 
 fn run_sensitivity(args: &SensitivityArgs, interrupt: &Interrupt) -> anyhow::Result<()> {
@@ -288,7 +295,7 @@ fn run_sensitivity(args: &SensitivityArgs, interrupt: &Interrupt) -> anyhow::Res
         seed: args.common.seed,
         pairs: args.pairs.clone(),
     };
-    args.common.take(interrupt, |around| sensitivity::run(&request, around))
+    args.common.place.take(interrupt, |around| sensitivity::run(&request, around))
 }
 
 fn run_replay(args: &ReplayArgs, interrupt: &Interrupt) -> anyhow::Result<()> {
@@ -302,16 +309,7 @@ fn run_replay(args: &ReplayArgs, interrupt: &Interrupt) -> anyhow::Result<()> {
         policy: policy.expect("the parser lets no other name pass"),
         timed_quanta: args.timed_quanta,
     };
-    args.common.take(interrupt, |around| replay::run(&request, around))
-}
-
-/// Where a survey's results go, and what it runs on.
-struct Place<'a> {
-    out: &'a Path,
-    cache: &'a CacheArg,
-    qemu: &'a QemuArg,
-    shard: Option<Shard>,
-    json: bool,
+    args.common.place.take(interrupt, |around| replay::run(&request, around))
 }
 
 fn run_merge(args: &MergeArgs) -> anyhow::Result<()> {
@@ -335,21 +333,9 @@ impl Common {
         mix::check_quantum(self.quantum_cycles, &machine).map_err(|mistake| mistake.at("--quantum-cycles"))?;
         Ok(machine)
     }
-
-    fn take<Body: Collected>(
-        &self,
-        interrupt: &Interrupt,
-        survey: impl FnOnce(&Surroundings<'_>) -> Result<Outcome<Body>, SurveyError>,
-    ) -> anyhow::Result<()> {
-        self.place().take(interrupt, survey)
-    }
-
-    fn place(&self) -> Place<'_> {
-        Place { out: &self.out, cache: &self.cache, qemu: &self.qemu, shard: self.shard, json: self.json }
-    }
 }
 
-impl Place<'_> {
+impl Place {
     /// Takes the survey and answers with what it found.
     fn take<Body: Collected>(
         &self,
@@ -385,8 +371,8 @@ impl Place<'_> {
         let command: Vec<String> = std::env::args().collect();
         let progress = Progress::on_standard_error();
         let cache = self.cache.named();
-        let qemu = self.qemu.chosen(self.cache)?;
-        let (qemu, results, shard) = (qemu.as_ref(), self.out, self.shard);
+        let qemu = self.qemu.chosen(&self.cache)?;
+        let (qemu, results, shard) = (qemu.as_ref(), self.out.as_path(), self.shard);
         let around = Surroundings { results, cache, qemu, command: &command, interrupt, progress: &progress, shard };
         Ok(what(&around))
     }

@@ -3,9 +3,7 @@
 use std::path::PathBuf;
 
 use super::{Common, Place, plainly};
-use crate::cli::cache::CacheArg;
 use crate::cli::print;
-use crate::cli::qemu::QemuArg;
 use crate::interrupt::Interrupt;
 use crate::survey::{contention, mixes};
 
@@ -14,7 +12,7 @@ use crate::survey::{contention, mixes};
   phasecast survey mixes --announce
       print the mixes, to publish them before they are run
   phasecast survey mixes
-      thirty mixes under every policy: about an hour on two cores, and the streams of all programs the first time
+      thirty mixes under every policy, which takes hours, and the streams of all programs the first time
   phasecast survey mixes --mixes 2 --tuning 1 --quanta 60 --out /tmp/results
       two of them, in a few minutes")]
 pub(super) struct MixesArgs {
@@ -56,16 +54,8 @@ pub(super) struct ContentionArgs {
     /// What pairs and mixes are drawn by
     #[arg(long, value_name = "S", default_value_t = 1)]
     seed: u64,
-    /// Folder in which the results folder is made
-    #[arg(long, value_name = "DIR", default_value = "results")]
-    out: PathBuf,
     #[command(flatten)]
-    cache: CacheArg,
-    #[command(flatten)]
-    qemu: QemuArg,
-    /// Print where the results are, and what was found, as JSON
-    #[arg(long)]
-    json: bool,
+    place: Place,
 }
 
 pub(super) fn run_mixes(args: &MixesArgs, interrupt: &Interrupt) -> anyhow::Result<()> {
@@ -80,10 +70,10 @@ pub(super) fn run_mixes(args: &MixesArgs, interrupt: &Interrupt) -> anyhow::Resu
     };
     if args.announce {
         let list =
-            args.common.place().surrounded(interrupt, |around| mixes::announce(&request, around))?.map_err(plainly)?;
+            args.common.place.surrounded(interrupt, |around| mixes::announce(&request, around))?.map_err(plainly)?;
         return print(list.trim_end());
     }
-    args.common.take(interrupt, |around| mixes::run(&request, around))
+    args.common.place.take(interrupt, |around| mixes::run(&request, around))
 }
 
 pub(super) fn run_contention(args: &ContentionArgs, interrupt: &Interrupt) -> anyhow::Result<()> {
@@ -93,6 +83,5 @@ pub(super) fn run_contention(args: &ContentionArgs, interrupt: &Interrupt) -> an
         mixes: args.mixes.into(),
         seed: args.seed,
     };
-    let place = Place { out: &args.out, cache: &args.cache, qemu: &args.qemu, shard: None, json: args.json };
-    place.take(interrupt, |around| contention::run(&request, around))
+    args.place.take(interrupt, |around| contention::run(&request, around))
 }

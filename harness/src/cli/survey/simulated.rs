@@ -109,7 +109,7 @@ pub(super) fn run_sweep(args: &SweepArgs, interrupt: &Interrupt) -> anyhow::Resu
         seed: common.seed,
         kinds,
     };
-    common.take(interrupt, |around| sweep::run(&request, around))
+    common.place.take(interrupt, |around| sweep::run(&request, around))
 }
 
 /// Runs `survey placements`.
@@ -125,7 +125,7 @@ pub(super) fn run_placements(args: &PlacementsArgs, interrupt: &Interrupt) -> an
         seed: common.seed,
         kinds,
     };
-    common.take(interrupt, |around| placements::run(&request, around))
+    common.place.take(interrupt, |around| placements::run(&request, around))
 }
 
 fn settings(file: &Path, text: &str) -> Result<Settings, InputError> {
