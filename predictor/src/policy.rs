@@ -6,8 +6,8 @@
 //! # The policies
 //!
 //! [`PolicyKind`] names them. All share one model, one budget of moves, one cool-down and one way to change a placement;
-//! they differ in how they choose, and each has a module that says how and from where. Two let the caller choose, and take
-//! what [`Policy::aim`] says: for a placement known to be best, and for an oracle.
+//! they differ in how they choose, and each has a module that says how and from where. An oracle weighs moves as reactive and
+//! predictive do, by what [`Policy::foretell`] says will be asked for.
 //!
 //! # Each quantum
 //!
@@ -109,8 +109,6 @@ pub struct Policy {
     placement: Placement,
     watches: BTreeMap<VcpuId, Watch>,
     random: ChaCha8Rng,
-    /// Where the caller wants everybody.
-    target: Option<Placement>,
     brm: Brm,
     budget: Budget,
     ledger: Ledger,
@@ -147,7 +145,6 @@ impl Policy {
             placement: Placement::default(),
             watches: BTreeMap::new(),
             random: ChaCha8Rng::seed_from_u64(settings.seed),
-            target: None,
             brm: Brm::default(),
             budget: Budget::full(),
             ledger: Ledger::default(),
@@ -177,10 +174,12 @@ impl Policy {
         &self.scores
     }
 
-    /// Says where everybody is to run from now on; vCPUs that `target` does not name stay. Only kinds of
-    /// [`PolicyKind::GUIDED`] go there: budget and cool-down are then the caller's business, who may know the future.
-    pub fn aim(&mut self, target: Placement) {
-        self.target = Some(target);
+    /// Tells an oracle what everybody will ask for over the horizon that begins after the coming quantum, the shares of the
+    /// stretches being 1 together. Who is told nothing moves nobody; other kinds do not listen.
+    pub fn foretell(&mut self, outlook: Vec<Stretch>) {
+        if self.kind == PolicyKind::Oracle {
+            self.outlook = outlook;
+        }
     }
 
     /// Takes in one quantum.
@@ -214,7 +213,9 @@ impl Policy {
         self.budget.refill(self.settings.moves_per_vcpu_quantum, self.watches.len());
         self.calibrate();
         self.watches.values_mut().for_each(Watch::end_quantum);
-        if let Some(model) = &self.model {
+        if let Some(model) = &self.model
+            && self.kind != PolicyKind::Oracle
+        {
             self.outlook = weigh::outlook(self.kind, &self.settings, model, &self.watches);
         }
     }
@@ -296,11 +297,9 @@ impl Policy {
             PolicyKind::RoundRobin => round_robin::choose(&view),
             PolicyKind::Di => di::choose(&view),
             PolicyKind::Brm => self.brm.choose(&view, random),
-            PolicyKind::Static | PolicyKind::Oracle => match &self.target {
-                Some(target) => Choice { placement: view.towards(target), note: "goes where it is told".to_owned() },
-                None => view.stay("was not told where to go"),
-            },
-            PolicyKind::StayPut | PolicyKind::Reactive | PolicyKind::Predictive => view.stay(String::new()),
+            PolicyKind::StayPut | PolicyKind::Reactive | PolicyKind::Predictive | PolicyKind::Oracle => {
+                view.stay(String::new())
+            }
         }
     }
 
@@ -318,25 +317,21 @@ impl Policy {
     }
 
     fn pinned(&self) -> BTreeSet<VcpuId> {
-        let is_pinned = |watch: &Watch| {
-            let unknown = self.kind.reads_counters() && watch.is_unknown();
-            !self.kind.is_guided() && (unknown || watch.cooling_quanta() > 0)
-        };
+        let is_pinned = |watch: &Watch| self.kind.reads_counters() && watch.is_unknown() || watch.cooling_quanta() > 0;
         self.watches.iter().filter(|(_, watch)| is_pinned(watch)).map(|(vcpu, _)| *vcpu).collect()
     }
 
     fn most_moves(&self) -> usize {
         match self.kind {
             PolicyKind::StayPut => 0,
-            kind if kind.is_guided() => usize::MAX,
             _ if self.pause_quanta() > 0 => 0,
             _ => self.budget.moves(),
         }
     }
 
-    /// Quanta for which a policy that weighs its moves makes none.
+    /// Quanta for which a policy whose expectations did not come true makes no move.
     const fn pause_quanta(&self) -> u32 {
-        if self.kind.weighs() { self.back_off.pause_quanta() } else { 0 }
+        if self.kind.expects() { self.back_off.pause_quanta() } else { 0 }
     }
 
     /// Corrects the pressure of every vCPU whose quantum was an ordinary one beside neighbours that are all known.
@@ -387,7 +382,6 @@ impl Policy {
         match (step, target) {
             (_, Some(to)) if home != Some(to) => Verdict::Moves { to },
             _ if self.kind == PolicyKind::StayPut => Verdict::NeverMoves,
-            _ if self.kind.is_guided() => Verdict::NotChosen,
             _ if self.kind.reads_counters() && watch.is_unknown() => Verdict::NothingKnown,
             _ if watch.cooling_quanta() > 0 => Verdict::CoolsDown { quanta: watch.cooling_quanta() },
             _ if self.pause_quanta() > 0 => Verdict::Pauses { quanta: self.pause_quanta() },

@@ -22,9 +22,7 @@ pub enum PolicyKind {
     Reactive,
     /// The coming quanta are forecast: [`super::weigh`].
     Predictive,
-    /// A placement that the caller gives is taken at once and kept: [`super::Policy::aim`].
-    Static,
-    /// A placement that the caller gives each quantum, who may know what nobody can: [`super::Policy::aim`].
+    /// The coming quanta are told by the caller, who may know what nobody can: [`super::Policy::foretell`].
     Oracle,
 }
 
@@ -41,9 +39,6 @@ impl PolicyKind {
         PolicyKind::Predictive,
     ];
 
-    /// Those that go where the caller says.
-    pub const GUIDED: [PolicyKind; 2] = [PolicyKind::Static, PolicyKind::Oracle];
-
     /// The name used in files, tables and messages.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -56,25 +51,24 @@ impl PolicyKind {
             PolicyKind::Brm => "brm",
             PolicyKind::Reactive => "reactive",
             PolicyKind::Predictive => "predictive",
-            PolicyKind::Static => "static",
             PolicyKind::Oracle => "oracle",
         }
     }
 
-    /// Whether it weighs what a move is worth, and so can be wrong about it.
+    /// Whether it weighs what a move is worth.
     #[must_use]
     pub const fn weighs(self) -> bool {
+        self.expects() || matches!(self, PolicyKind::Oracle)
+    }
+
+    /// Whether it says by itself what will be asked for, and so can be wrong about it.
+    pub(super) const fn expects(self) -> bool {
         matches!(self, PolicyKind::Reactive | PolicyKind::Predictive)
     }
 
     /// Whether it needs to know what a vCPU did to move it.
     pub(super) const fn reads_counters(self) -> bool {
-        self.weighs() || matches!(self, PolicyKind::Di | PolicyKind::Brm)
-    }
-
-    /// Whether the caller chooses, who then also answers for budget and rest.
-    pub(super) const fn is_guided(self) -> bool {
-        matches!(self, PolicyKind::Static | PolicyKind::Oracle)
+        self.expects() || matches!(self, PolicyKind::Di | PolicyKind::Brm)
     }
 }
 

@@ -1,7 +1,7 @@
 //! What each policy claims, on small worlds whose truth is known.
 
 use super::*;
-use crate::contention::Slowdown;
+use crate::contention::{Calibration, Slowdown};
 use crate::forecast::kind::ForecasterKind;
 use crate::scenes::{Guest, Kind, World, changing_partners, trained, two_by_two, vcpu};
 
@@ -118,19 +118,23 @@ fn brm_parts_those_who_wait_for_each_other_sooner_or_later() {
 }
 
 #[test]
-fn a_placement_that_is_given_is_taken_at_once_and_kept_until_another_is_given() {
-    let guests = steady(&[Kind::Chase, Kind::Stream, Kind::Compute, Kind::Compute]);
-    for kind in PolicyKind::GUIDED {
-        let (mut policy, mut world) = (policy(kind, Settings::default(), &guests), World::new(&guests));
-        assert!(moves(&mut policy, &mut world, 3).iter().all(Vec::is_empty), "{kind}: nobody said where");
-        for homes in [[0, 1, 0, 1], [1, 0, 0, 1]] {
-            let target = Placement((0..4).map(vcpu).zip(homes.map(DomainId)).collect());
-            policy.aim(target.clone());
-            let moves = moves(&mut policy, &mut world, 5);
-            assert_eq!(world.placement, target, "{kind}");
-            assert!(!moves[0].is_empty() && moves[1..].iter().all(Vec::is_empty), "{kind}");
-        }
-    }
+fn an_oracle_goes_by_what_it_is_told_and_by_nothing_else() {
+    let guests = steady(&[Kind::Compute, Kind::Compute, Kind::Compute, Kind::Compute]);
+    let mut policy = policy(PolicyKind::Oracle, Settings::default(), &guests);
+    let mut world = World::new(&guests);
+    assert!(moves(&mut policy, &mut world, 3).iter().all(Vec::is_empty), "nobody said anything");
+    let model = trained(&steady(&[Kind::Chase, Kind::Stream, Kind::Compute, Kind::Compute]));
+    let demand = |phase: u32| model.demand(PhaseId(phase), &Calibration::default());
+    let pressing = (0..model.parts().phases.len() as u32)
+        .map(demand)
+        .max_by(|one, other| one.cache_sensitivity.total_cmp(&other.cache_sensitivity));
+    // The two in the first domain are told to press on each other: one of them leaves in exchange, and rests.
+    let coming = [0, 1].map(|guest| (vcpu(guest), pressing.expect("it has phases")));
+    policy.foretell(Stretch::whole(coming.into()));
+    let made = moves(&mut policy, &mut world, 3);
+    assert_eq!(made[0].len(), 2, "{made:?}");
+    assert!(made[1..].iter().all(Vec::is_empty), "{made:?}");
+    assert_ne!(world.placement.0[&vcpu(0)], world.placement.0[&vcpu(1)]);
 }
 
 #[test]

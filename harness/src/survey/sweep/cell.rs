@@ -14,7 +14,7 @@ use predictor::policy::{Policy, PolicyKind, Settings};
 use predictor::train::{Series, TrainSettings, train};
 
 use super::mixes::{alone, draw};
-use super::oracle::Oracle;
+use super::oracle::{Oracle, enlightened};
 use super::{Cell, Over, Request, Run};
 use crate::control::{self, ControlError, RunLength};
 use crate::host::Host;
@@ -88,15 +88,16 @@ pub(super) fn run(request: &Request, over: Over, value: f64, mix: u64, label: &s
     let model = model_of(request, &script, seed, label)?;
     let description = describe(request, &script);
     let runs = contenders(over, value).into_iter().map(|contender| {
-        let policy = Policy::new(contender.kind, settings, script.hardware.topology.clone(), model.clone());
+        let model = match contender.told {
+            Told::Horizon => enlightened(&model, &script),
+            Told::Nothing | Told::Quantum(_) => model.clone(),
+        };
+        let policy = Policy::new(contender.kind, settings, script.hardware.topology.clone(), model);
         let mut host = launch(&script, seed, label)?;
         let game = Game { request, description: &description, label };
         let moves = match contender.told {
             Told::Nothing => game.play(&mut host, policy)?,
-            Told::Horizon => {
-                let oracle = Oracle::new(settings, &host);
-                game.play_oracle(&mut host, policy, oracle)?
-            }
+            Told::Horizon => game.play_oracle(&mut host, policy, &Oracle::new(&settings, &script))?,
             Told::Quantum(foresight) => {
                 let mut foretold = ForetoldHost::new(host, foresight, seed);
                 let moves = game.play(&mut foretold, policy)?;
@@ -150,13 +151,8 @@ impl Game<'_> {
         Ok(moves)
     }
 
-    /// The same for a policy that goes where the oracle says.
-    fn play_oracle(
-        &self,
-        host: &mut SimulatedHost,
-        mut policy: Policy,
-        mut oracle: Oracle,
-    ) -> Result<u64, SurveyError> {
+    /// The same for a policy that is told the horizon.
+    fn play_oracle(&self, host: &mut SimulatedHost, mut policy: Policy, oracle: &Oracle) -> Result<u64, SurveyError> {
         let (mut moves, quantum, mut journal) = (0, self.request.quantum(), self.journal()?);
         for number in 0..self.request.quanta {
             // What is decided after the coming quantum is decided for the ones behind it.
@@ -164,11 +160,10 @@ impl Game<'_> {
             let ended =
                 coming.advance(quantum).map_err(|cause| self.failed(ControlError::Host { quantum: number, cause }));
             ended?;
-            policy.aim(oracle.target(&coming, quantum));
+            policy.foretell(oracle.outlook(&coming, quantum));
             let turn = control::turn(host, &mut policy, &mut journal, number, quantum);
             let turn = turn.map_err(|source| self.failed(source))?;
             moves += done(&turn).count() as u64;
-            oracle.confirm(done(&turn), host.placement().0.len());
         }
         Ok(moves)
     }
