@@ -5,8 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use super::{Placement, Plan, Problem, Step};
-use crate::contention::Demand;
+use super::{Placement, Plan, Problem, Step, correct};
+use crate::contention::experience::Member;
+use crate::contention::{Demand, Slowdown};
 use crate::counters::VcpuId;
 use crate::topology::DomainId;
 
@@ -19,6 +20,8 @@ struct Greedy<'a> {
     pinned: Vec<bool>,
     /// By stretch, then by vCPU.
     demands: Vec<Vec<Demand>>,
+    /// The same: who they are to experience; `None` of those whose phase is not known.
+    known: Vec<Vec<Option<Member>>>,
     /// By domain, each in the order of ids.
     members: Vec<Vec<usize>>,
     /// Sums of slowdowns by domain, then by stretch.
@@ -76,11 +79,15 @@ impl<'a> Greedy<'a> {
         let demand = |stretch: &super::Stretch| {
             vcpus.iter().map(|vcpu| stretch.demands.get(vcpu).copied().unwrap_or_default()).collect()
         };
+        let known = |stretch: &super::Stretch| {
+            vcpus.iter().map(|vcpu| Some(Member::new(*vcpu, *stretch.phases.get(vcpu)?))).collect()
+        };
         let mut members = vec![Vec::new(); domains];
         origins.iter().enumerate().for_each(|(vcpu, home)| members[*home].push(vcpu));
         let mut greedy = Self {
             problem,
             demands: problem.outlook.iter().map(demand).collect(),
+            known: problem.outlook.iter().map(known).collect(),
             pinned: vcpus.iter().map(|vcpu| problem.pinned.contains(vcpu)).collect(),
             vcpus,
             origins,
@@ -93,10 +100,23 @@ impl<'a> Greedy<'a> {
     }
 
     fn domain_cost(&self, domain: usize) -> Vec<f64> {
-        let contention = self.problem.contention;
-        let cost =
-            |demands: &Vec<Demand>| contention.domain_cost(self.members[domain].iter().map(|vcpu| demands[*vcpu]));
-        self.demands.iter().map(cost).collect()
+        (0..self.demands.len()).map(|stretch| self.cost_of(stretch, self.members[domain].iter().copied())).collect()
+    }
+
+    /// The sum of slowdowns of these, were they in one domain.
+    fn cost_of(&self, stretch: usize, members: impl Iterator<Item = usize> + Clone) -> f64 {
+        let Problem { contention, experience, .. } = self.problem;
+        let (demands, known) = (&self.demands[stretch], &self.known[stretch]);
+        let demands = members.clone().map(|vcpu| demands[vcpu]);
+        if experience.is_empty() || !members.clone().all(|vcpu| known[vcpu].is_some()) {
+            return contention.domain_cost(demands);
+        }
+        let demands: Vec<Demand> = demands.collect();
+        let known: Vec<Option<Member>> = members.map(|vcpu| known[vcpu]).collect();
+        let mut slowdowns: Vec<Slowdown> = Vec::with_capacity(demands.len());
+        contention.slowdowns(&demands, &mut slowdowns);
+        correct(experience, &known, &mut slowdowns);
+        slowdowns.iter().map(|slowdown| slowdown.0).sum()
     }
 
     /// The mean of the sum of slowdowns.
@@ -166,15 +186,14 @@ impl<'a> Greedy<'a> {
     }
 
     fn weigh(&self, vcpu: usize, partner: Option<usize>, from: usize, to: usize) -> Change {
-        let contention = self.problem.contention;
         let away = |who: usize, home: usize| i64::from(self.origins[who] != home);
         let moves_more =
             away(vcpu, to) - away(vcpu, from) + partner.map_or(0, |partner| away(partner, from) - away(partner, to));
         let (mut gained, mut touched, mut so_far) = (0.0, 0.0, Vec::with_capacity(self.demands.len()));
-        for (stretch, (demands, place)) in self.problem.outlook.iter().zip(self.demands.iter().zip(0usize..)) {
+        for (place, stretch) in self.problem.outlook.iter().enumerate() {
             let changed = |members: &[usize], gone: Option<usize>, come: Option<usize>| {
                 let stay = members.iter().copied().filter(move |member| Some(*member) != gone);
-                contention.domain_cost(stay.chain(come).map(|member| demands[member]))
+                self.cost_of(place, stay.chain(come))
             };
             let before = self.costs[from][place] + self.costs[to][place];
             let after =
