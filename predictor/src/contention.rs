@@ -60,6 +60,7 @@ use serde::{Deserialize, Serialize};
 
 use self::analytic::SharedLlc;
 use self::curve::ShareCurve;
+use self::experience::{Company, Experience, Member};
 use self::learned::Learned;
 
 /// How much slower than alone, in time for the same work: 1.0 = alone, 2.0 = half speed. Never below 1.
@@ -319,6 +320,29 @@ impl Contention {
             Rule::Additive | Rule::Learned(_) | Rule::Di => {
                 let sum = members.clone().fold(Intensity::default(), |sum, member| sum.with(&member));
                 members.map(|own| self.slowdown_among(&own, &sum.without(&own)).0).sum()
+            }
+        }
+    }
+
+    /// The same, with what was seen of members in each other's company beside what the rule says.
+    #[must_use]
+    pub fn domain_cost_as_seen(
+        &self,
+        members: impl Iterator<Item = (Demand, Member)> + Clone,
+        experience: &Experience,
+    ) -> f64 {
+        let all: Company = members.clone().map(|(_, member)| member).collect();
+        let seen = |member: Member, told| experience.corrected(member, all.without(member), told).0;
+        match &self.rule {
+            Rule::Analytic(llc) => {
+                let demands: Vec<Demand> = members.clone().map(|(demand, _)| demand).collect();
+                let told = analytic::slowdowns(&demands, llc, self.memory_bytes_per_cycle);
+                members.zip(told).map(|((_, member), told)| seen(member, Slowdown(told))).sum()
+            }
+            Rule::Additive | Rule::Learned(_) | Rule::Di => {
+                let sum = members.clone().fold(Intensity::default(), |sum, (demand, _)| sum.with(&demand));
+                let told = |demand: &Demand| self.slowdown_among(demand, &sum.without(demand));
+                members.map(|(demand, member)| seen(member, told(&demand))).sum()
             }
         }
     }

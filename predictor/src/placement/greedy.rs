@@ -5,9 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use super::{Placement, Plan, Problem, Step, correct};
+use super::{Placement, Plan, Problem, Step};
+use crate::contention::Demand;
 use crate::contention::experience::Member;
-use crate::contention::{Demand, Slowdown};
 use crate::counters::VcpuId;
 use crate::topology::DomainId;
 
@@ -107,16 +107,11 @@ impl<'a> Greedy<'a> {
     fn cost_of(&self, stretch: usize, members: impl Iterator<Item = usize> + Clone) -> f64 {
         let Problem { contention, experience, .. } = self.problem;
         let (demands, known) = (&self.demands[stretch], &self.known[stretch]);
-        let demands = members.clone().map(|vcpu| demands[vcpu]);
         if experience.is_empty() || !members.clone().all(|vcpu| known[vcpu].is_some()) {
-            return contention.domain_cost(demands);
+            return contention.domain_cost(members.map(|vcpu| demands[vcpu]));
         }
-        let demands: Vec<Demand> = demands.collect();
-        let known: Vec<Option<Member>> = members.map(|vcpu| known[vcpu]).collect();
-        let mut slowdowns: Vec<Slowdown> = Vec::with_capacity(demands.len());
-        contention.slowdowns(&demands, &mut slowdowns);
-        correct(experience, &known, &mut slowdowns);
-        slowdowns.iter().map(|slowdown| slowdown.0).sum()
+        let members = members.filter_map(|vcpu| Some((demands[vcpu], known[vcpu]?)));
+        contention.domain_cost_as_seen(members, experience)
     }
 
     /// The mean of the sum of slowdowns.
