@@ -15,6 +15,12 @@ pub mod results;
 
 pub mod sysfs;
 
+pub mod procfs;
+
+pub mod affinity;
+
+pub mod custody;
+
 pub mod corun_tables;
 pub mod profiles;
 
