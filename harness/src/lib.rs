@@ -21,6 +21,8 @@ pub mod affinity;
 
 pub mod custody;
 
+pub mod discovery;
+
 pub mod corun_tables;
 pub mod profiles;
 
