@@ -23,6 +23,8 @@ pub mod custody;
 
 pub mod discovery;
 
+pub mod perf;
+
 pub mod corun_tables;
 pub mod profiles;
 
