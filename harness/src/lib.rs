@@ -25,6 +25,8 @@ pub mod discovery;
 
 pub mod perf;
 
+pub mod resctrl;
+
 pub mod corun_tables;
 pub mod profiles;
 
