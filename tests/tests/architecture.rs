@@ -172,7 +172,7 @@ fn unsafe_stays_in_its_homes_and_says_why_it_is_safe() {
         "harness/src/qemu/",
         "harness/src/host/live",
         "harness/src/perf/",
-        "tests/src/bin/",
+        "tests/src/live/kvm.rs",
         "workloads/src/marks.rs",
         "predictor/src/simd/avx2.rs",
         "workloads/src/bin/guest/",

@@ -16,7 +16,8 @@
 //!
 //! A vCPU is in the domain that its affinity mask lies in. A thread that may run in several is where it ran last; the
 //! kernel may take it elsewhere at any time, and the next sample says so. Moving binds it to all CPUs of a domain, not to
-//! one: which of them is the kernel's business. Capacity counts vCPUs against CPUs of the domain.
+//! one: which of them is the kernel's business. A move to where a vCPU is already holds it there. Capacity counts vCPUs
+//! against CPUs of the domain.
 //!
 //! CPUs that the operator did not give are in no domain. A vCPU on one of them is not reported until it comes to one of
 //! ours: there is no domain to report it in.
@@ -349,7 +350,7 @@ impl LiveHost {
             let Move { vcpu, from, to } = outcome.requested;
             let domain = self.topology.domain(to);
             if let (None, Some(domain), Some(watched)) = (&outcome.refusal, domain, self.roster.get(vcpu))
-                && from != to
+                && (from != to || watched.bound.is_none())
             {
                 let cpus: CpuSet = domain.cpus.iter().map(|cpu| cpu.0).collect();
                 bindings.push(Binding { thread: watched.thread, comm: watched.comm.clone(), cpus });
