@@ -179,6 +179,41 @@ fn guests_come_and_go_and_one_killed_while_it_is_read_departs() {
 }
 
 #[test]
+fn guests_that_go_take_their_descriptors_and_their_debts_with_them() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let settings = LiveSettings { within: None, ..settings(folder.path(), &[]) };
+    let mut host = LiveHost::new(settings).expect("a live host");
+    let descriptors = || std::fs::read_dir("/proc/self/fd").expect("our own").count();
+    let mut counts = Vec::new();
+    for _ in 0..8 {
+        let Some(guest) = start("crosvm", "half", 2, "passing") else { return };
+        let pid = guest.pid();
+        let is_watched = |host: &LiveHost| host.guests().iter().any(|guest| guest.pid == pid);
+        let vcpus = |host: &LiveHost| threads(host).into_iter().filter(|(_, thread)| thread.0 == pid).map(|(id, _)| id);
+        assert!((0..50).any(|_| {
+            advance(&mut host);
+            is_watched(&host)
+        }));
+        let ours: Vec<VcpuId> = vcpus(&host).collect();
+        let moves = all_to(&host, 0).into_iter().filter(|request| ours.contains(&request.vcpu));
+        host.apply(&moves.collect::<Vec<_>>()).expect("answered");
+        guest.kill();
+        assert!((0..50).any(|_| {
+            advance(&mut host);
+            !is_watched(&host)
+        }));
+        // Guests of other tests pass by; each of their vCPUs has a descriptor for each event, one at least.
+        let each = host.events().len().saturating_sub(1).max(1);
+        let others: usize = host.guests().iter().map(|guest| guest.vcpus.len()).sum();
+        counts.push(descriptors() - others * each);
+    }
+    assert!(counts.iter().max() <= counts.iter().min().map(|least| least + 2).as_ref(), "{counts:?}");
+    let ledger = std::fs::read_to_string(folder.path().join("custody.jsonl")).expect("it is held");
+    let count = |what: &str| ledger.lines().filter(|line| line.contains(what)).count();
+    assert_eq!(count("\"bound\""), count("\"released\""), "nobody is owed anything: {ledger}");
+}
+
+#[test]
 fn somebody_elses_binding_is_told_and_left() {
     let Some(guest) = start("firecracker", "spin", 1, "pulled") else { return };
     if !has_two_cpus() {

@@ -75,7 +75,12 @@ pub struct LiveHost {
     inherited: Report,
     quanta: u64,
     next: Option<Instant>,
+    /// Descriptors that counters may use.
+    descriptors: usize,
 }
+
+/// Descriptors that counters leave free: for `/proc`, the ledger, and whoever else is in this process.
+const RESERVED_DESCRIPTORS: u64 = 64;
 
 impl LiveHost {
     /// The guests of this machine, as `settings` say. Takes the ledger if it may act, and gives back what a predecessor
@@ -102,7 +107,7 @@ impl LiveHost {
         let resctrl = settings.resctrl.then(|| Resctrl::open(&settings.root)).and_then(|opened| {
             opened.map_err(|error| notices.tell(Notice::of_host(NoticeKind::NoCacheMonitoring, error.to_string()))).ok()
         });
-        perf::raise_descriptor_limit();
+        let descriptors = perf::raise_descriptor_limit().unwrap_or(u64::MAX).saturating_sub(RESERVED_DESCRIPTORS);
         let cpuinfo = std::fs::read_to_string(settings.root.join("proc/cpuinfo")).unwrap_or_default();
         let mut host = Self {
             topology,
@@ -116,6 +121,7 @@ impl LiveHost {
             inherited,
             quanta: 0,
             next: None,
+            descriptors: usize::try_from(descriptors).unwrap_or(usize::MAX),
             settings,
         };
         host.find_out_events();
@@ -240,7 +246,12 @@ impl LiveHost {
             self.notices.tell(Notice::of_guest(NoticeKind::Outside, &guest.name, what));
             return;
         };
-        let group = match self.counters.open(vcpu.thread.tid) {
+        let needed = self.counters.events().len().max(1);
+        let opened = match (self.roster.groups() + 1).saturating_mul(needed) <= self.descriptors {
+            true => self.counters.open(vcpu.thread.tid),
+            false => Err(NotCounted::NoDescriptor),
+        };
+        let group = match opened {
             Ok(group) => Some(group),
             Err(NotCounted::Gone(_)) => return,
             Err(error) => {
