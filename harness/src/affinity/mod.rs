@@ -51,6 +51,12 @@ pub fn mask_of(tid: Tid) -> Result<CpuSet, AffinityError> {
     Ok((0..RawSet::MAX_CPU).filter(|cpu| raw.is_set(*cpu)).filter_map(|cpu| u32::try_from(cpu).ok()).collect())
 }
 
+/// Whether a thread has this number: the cheapest question there is, without a file.
+#[must_use]
+pub fn exists(tid: Tid) -> bool {
+    raw(tid).is_ok_and(|raw| sched_getaffinity(Some(raw)) != Err(Errno::SRCH))
+}
+
 /// Lets `tid` run on `cpus` only, as far as its cpuset has them. CPUs beyond the machine's are passed over.
 pub(crate) fn bind(tid: Tid, cpus: &CpuSet) -> Result<(), AffinityError> {
     let mut mask = RawSet::new();
@@ -110,6 +116,7 @@ mod tests {
     #[test]
     fn no_number_means_the_calling_thread() {
         assert_eq!(mask_of(Tid(0)), Err(AffinityError::Gone(0)));
+        assert!(exists(own()) && !exists(Tid(0)) && !exists(Tid(u32::MAX)));
         assert_eq!(unbind(Tid(0)), Err(AffinityError::Gone(0)));
         assert_eq!(mask_of(Tid(u32::MAX)), Err(AffinityError::Gone(u32::MAX)));
         assert_eq!(mask_of(Tid(i32::MAX as u32)), Err(AffinityError::Gone(i32::MAX as u32)));

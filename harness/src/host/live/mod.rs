@@ -15,7 +15,7 @@
 //! # Domains
 //!
 //! A vCPU is in the domain that its affinity mask lies in. A thread that may run in several is where it ran last; the
-//! kernel may take it elsewhere at any time, and the next sample says so. Moving binds it to all CPUs of a domain, not to
+//! kernel may take it elsewhere at any time, and samples say so within four quanta. Moving binds it to all CPUs of a domain, not to
 //! one: which of them is the kernel's business. A move to where a vCPU is already holds it there. Capacity counts vCPUs
 //! against CPUs of the domain.
 //!
@@ -81,6 +81,9 @@ pub struct LiveHost {
 
 /// Descriptors that counters leave free: for `/proc`, the ledger, and whoever else is in this process.
 const RESERVED_DESCRIPTORS: u64 = 64;
+
+/// A vCPU that nobody bound is asked where it ran last in each so many quanta.
+const TURNS: u64 = 4;
 
 impl LiveHost {
     /// The guests of this machine, as `settings` say. Takes the ledger if it may act, and gives back what a predecessor
@@ -287,6 +290,7 @@ impl LiveHost {
     fn sample(&mut self, seen: &mut Observation) {
         let mut ended = Vec::new();
         let mut is_in_doubt = false;
+        let mut turn = self.quanta;
         for (id, watched) in self.roster.vcpus_mut() {
             let now = Instant::now();
             let elapsed = now - watched.read_at;
@@ -296,8 +300,14 @@ impl LiveHost {
                 Some(read) => Some(read.running_ns),
                 None => watched.ran_since(proc),
             };
-            // Who ran is alive; who is bound is where it was put. Of all others the kernel is asked.
-            if watched.bound.is_none() || running_ns.is_none_or(|running| running == 0) {
+            // Who ran is alive.
+            if running_ns.is_none_or(|running| running == 0) && !affinity::exists(watched.thread.tid) {
+                ended.push(id);
+                continue;
+            }
+            // Who is bound is where it was put; where others ran last costs a file each, so they take turns.
+            turn += 1;
+            if watched.bound.is_none() && turn.is_multiple_of(TURNS) {
                 match proc.stat(watched.thread.pid, watched.thread.tid) {
                     Ok(stat) if stat.has_ended() || stat.start_ticks != watched.thread.thread_start_ticks => {
                         ended.push(id);
@@ -305,7 +315,7 @@ impl LiveHost {
                     }
                     Ok(stat) => {
                         let last = stat.last_cpu.and_then(|cpu| domain_of_cpu(&self.topology, cpu));
-                        watched.domain = watched.bound.or(last).unwrap_or(watched.domain);
+                        watched.domain = last.unwrap_or(watched.domain);
                     }
                     Err(error) if error.is_gone() => {
                         ended.push(id);
@@ -414,6 +424,9 @@ impl Host for LiveHost {
             self.rescan(&mut seen)?;
         }
         seen.departures.sort_unstable();
+        // Who was read and found gone a moment later was not there for the whole quantum.
+        let Observation { samples, departures, .. } = &mut seen;
+        samples.retain(|sample| departures.binary_search(&sample.vcpu).is_err());
         Ok(seen)
     }
 
