@@ -7,12 +7,14 @@ pub mod catalogue;
 pub mod contention;
 pub mod doctor;
 pub mod experiment;
+pub mod guests;
 pub mod image;
 pub mod import;
 pub mod machine;
 pub mod place;
 pub mod qemu;
 pub mod record;
+pub mod restore;
 pub mod score;
 mod spinner;
 pub mod stream;
@@ -49,6 +51,8 @@ enum Command {
     Qemu(qemu::Args),
     /// Say which CPUs share a last-level cache on this machine or another.
     Topology(topology::Args),
+    /// Say which guests run on this machine, and what cannot be seen of them.
+    Guests(guests::Args),
     /// Say which emulated machines there are and what one consists of.
     Machine(machine::Args),
     /// Run a mix of guests and keep their samples as a trace.
@@ -65,6 +69,8 @@ enum Command {
     Contention(contention::Args),
     /// Say where vCPUs would run best, and why.
     Place(place::Args),
+    /// Give back the affinities of threads that a phasecast which ended badly left bound.
+    Restore(restore::Args),
     /// Run an experiment and write its report.
     Experiment(experiment::Args),
     /// Measure the test bed itself: programs alone and together, and what the results depend on.
@@ -83,6 +89,7 @@ pub fn main() -> ExitCode {
             Command::Image(args) => image::run(args, interrupt),
             Command::Qemu(args) => qemu::run(args, interrupt),
             Command::Topology(args) => topology::run(args, interrupt),
+            Command::Guests(args) => guests::run(args, interrupt),
             Command::Machine(args) => machine::run(args, interrupt),
             Command::Record(args) => record::run(args, interrupt),
             Command::Stream(args) => stream::run(args, interrupt),
@@ -91,6 +98,7 @@ pub fn main() -> ExitCode {
             Command::Score(args) => score::run(args, interrupt),
             Command::Contention(args) => contention::run(args, interrupt),
             Command::Place(args) => place::run(args, interrupt),
+            Command::Restore(args) => restore::run(args, interrupt),
             Command::Experiment(args) => experiment::run(args, interrupt),
             Command::Survey(args) => survey::run(args, interrupt),
         }
