@@ -38,6 +38,8 @@ pub mod exact;
 
 pub mod search;
 
+pub mod rules;
+
 mod greedy;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -47,6 +49,8 @@ use serde::{Deserialize, Serialize};
 use crate::contention::{Contention, Demand, Slowdown};
 use crate::counters::VcpuId;
 use crate::topology::{DomainId, Topology};
+
+use self::rules::Rules;
 
 /// The LLC domain of every vCPU.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -110,6 +114,8 @@ pub struct Problem<'a> {
     pub outlook: &'a [Stretch],
     /// vCPUs that must stay where they are.
     pub pinned: &'a BTreeSet<VcpuId>,
+    /// What counts more, and what may not cross nodes; who stays is told by `pinned`.
+    pub rules: &'a Rules,
     /// Price of each vCPU that ends in another domain than now, in slowdowns.
     pub migration_cost: f64,
     /// What a step must gain, as a share of the slowdowns of the two domains it touches.
@@ -219,8 +225,8 @@ impl Problem<'_> {
     pub fn domain_cost(&self, placement: &Placement, domain: DomainId) -> Vec<f64> {
         let members: Vec<VcpuId> = placement.members(domain).collect();
         let cost = |stretch: &Stretch| {
-            let demands = members.iter().map(|vcpu| stretch.demands.get(vcpu).copied().unwrap_or_default());
-            stretch.share * self.contention.domain_cost(demands)
+            let asks = |vcpu: &VcpuId| (*vcpu, stretch.demands.get(vcpu).copied().unwrap_or_default());
+            stretch.share * self.members_cost(members.iter().map(asks))
         };
         self.outlook.iter().map(cost).collect()
     }

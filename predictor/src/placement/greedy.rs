@@ -93,9 +93,9 @@ impl<'a> Greedy<'a> {
     }
 
     fn domain_cost(&self, domain: usize) -> Vec<f64> {
-        let contention = self.problem.contention;
-        let cost =
-            |demands: &Vec<Demand>| contention.domain_cost(self.members[domain].iter().map(|vcpu| demands[*vcpu]));
+        let cost = |demands: &Vec<Demand>| {
+            self.problem.members_cost(self.members[domain].iter().map(|vcpu| (self.vcpus[*vcpu], demands[*vcpu])))
+        };
         self.demands.iter().map(cost).collect()
     }
 
@@ -116,7 +116,8 @@ impl<'a> Greedy<'a> {
 
     fn pairs(&self) -> Vec<(usize, usize)> {
         let domains = self.members.len();
-        (0..domains).flat_map(|one| (one + 1..domains).map(move |other| (one, other))).collect()
+        let pairs = (0..domains).flat_map(|one| (one + 1..domains).map(move |other| (one, other)));
+        pairs.filter(|(one, other)| self.problem.may_cross(DomainId(*one as u32), DomainId(*other as u32))).collect()
     }
 
     /// How many more may move, as far as one step cares.
@@ -166,7 +167,6 @@ impl<'a> Greedy<'a> {
     }
 
     fn weigh(&self, vcpu: usize, partner: Option<usize>, from: usize, to: usize) -> Change {
-        let contention = self.problem.contention;
         let away = |who: usize, home: usize| i64::from(self.origins[who] != home);
         let moves_more =
             away(vcpu, to) - away(vcpu, from) + partner.map_or(0, |partner| away(partner, from) - away(partner, to));
@@ -174,7 +174,7 @@ impl<'a> Greedy<'a> {
         for (stretch, (demands, place)) in self.problem.outlook.iter().zip(self.demands.iter().zip(0usize..)) {
             let changed = |members: &[usize], gone: Option<usize>, come: Option<usize>| {
                 let stay = members.iter().copied().filter(move |member| Some(*member) != gone);
-                contention.domain_cost(stay.chain(come).map(|member| demands[member]))
+                self.problem.members_cost(stay.chain(come).map(|member| (self.vcpus[member], demands[member])))
             };
             let before = self.costs[from][place] + self.costs[to][place];
             let after =
