@@ -60,4 +60,6 @@ pub mod survey;
 
 pub mod score;
 
+pub mod daemon;
+
 pub mod cli;
