@@ -13,6 +13,7 @@ pub mod machine;
 pub mod place;
 pub mod qemu;
 pub mod record;
+pub mod restore;
 pub mod score;
 mod spinner;
 pub mod stream;
@@ -65,6 +66,8 @@ enum Command {
     Contention(contention::Args),
     /// Say where vCPUs would run best, and why.
     Place(place::Args),
+    /// Give back the affinities of threads that a phasecast which ended badly left bound.
+    Restore(restore::Args),
     /// Run an experiment and write its report.
     Experiment(experiment::Args),
     /// Measure the test bed itself: programs alone and together, and what the results depend on.
@@ -91,6 +94,7 @@ pub fn main() -> ExitCode {
             Command::Score(args) => score::run(args, interrupt),
             Command::Contention(args) => contention::run(args, interrupt),
             Command::Place(args) => place::run(args, interrupt),
+            Command::Restore(args) => restore::run(args, interrupt),
             Command::Experiment(args) => experiment::run(args, interrupt),
             Command::Survey(args) => survey::run(args, interrupt),
         }

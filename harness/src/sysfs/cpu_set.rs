@@ -5,6 +5,8 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
 /// More than any kernel is built for: what names a higher CPU is no CPU set.
 const HIGHEST_CPU: u32 = 1 << 16;
 
@@ -53,6 +55,12 @@ impl CpuSet {
         Self(self.0.intersection(&other.0).copied().collect())
     }
 
+    /// Whether every CPU of this one is in `other` as well.
+    #[must_use]
+    pub fn is_subset(&self, other: &Self) -> bool {
+        self.0.is_subset(&other.0)
+    }
+
     /// Whether it holds none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -80,6 +88,19 @@ impl CpuSet {
 impl FromIterator<u32> for CpuSet {
     fn from_iter<Cpus: IntoIterator<Item = u32>>(cpus: Cpus) -> Self {
         Self(cpus.into_iter().collect())
+    }
+}
+
+/// As a list, `"0-3,8"`.
+impl Serialize for CpuSet {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for CpuSet {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::from_list(&String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
     }
 }
 
