@@ -23,6 +23,10 @@ pub mod custody;
 
 pub mod discovery;
 
+pub mod perf;
+
+pub mod resctrl;
+
 pub mod corun_tables;
 pub mod profiles;
 

@@ -58,10 +58,13 @@ pub enum Event {
     MemoryReadBytes,
     /// Cycles in which the core waited for memory.
     StallCycles,
+    /// Nanoseconds in which the vCPU was on a CPU. What a host knows even where it has no counters.
+    RunningNanoseconds,
 }
 
 impl Event {
-    /// Every event, in the order in which [`Readings`] keeps them.
+    /// Every event that a core counts, in the order in which [`Readings`] keeps them. Emulated machines count all of them,
+    /// and traces have a column for each; [`Event::RunningNanoseconds`], which the operating system counts, stands after.
     pub const ALL: [Event; 12] = [
         Event::Instructions,
         Event::KernelInstructions,
@@ -76,6 +79,9 @@ impl Event {
         Event::MemoryReadBytes,
         Event::StallCycles,
     ];
+
+    /// Events with a reading: [`Event::ALL`], and what the operating system counts.
+    const KEPT: usize = Self::ALL.len() + 1;
 
     /// The name used in traces, journals and messages.
     #[must_use]
@@ -93,6 +99,7 @@ impl Event {
             Event::WriteBacks => "write_backs",
             Event::MemoryReadBytes => "memory_read_bytes",
             Event::StallCycles => "stall_cycles",
+            Event::RunningNanoseconds => "running_nanoseconds",
         }
     }
 }
@@ -128,7 +135,7 @@ impl Reading {
 
 /// A reading for every event, absent unless set.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct Readings([Reading; Event::ALL.len()]);
+pub struct Readings([Reading; Event::KEPT]);
 
 impl Readings {
     /// Readings of the events given; all others are absent.
@@ -141,10 +148,10 @@ impl Readings {
         all
     }
 
-    /// What `reading` says of every event.
+    /// What `reading` says of every event that a core counts.
     #[must_use]
     pub fn from_fn(reading: impl Fn(Event) -> Reading) -> Self {
-        Self(Event::ALL.map(reading))
+        Self::new(Event::ALL.map(|event| (event, reading(event))))
     }
 
     /// The reading of `event`.
@@ -153,9 +160,10 @@ impl Readings {
         self.0[event as usize]
     }
 
-    /// Every event with its reading, absent ones included, in the order of [`Event::ALL`].
+    /// Every event with its reading, absent ones included, in the order of [`Event::ALL`]; what the operating system
+    /// counts stands last.
     pub fn iter(&self) -> impl Iterator<Item = (Event, Reading)> + '_ {
-        Event::ALL.into_iter().zip(self.0)
+        Event::ALL.into_iter().chain([Event::RunningNanoseconds]).zip(self.0)
     }
 }
 
@@ -217,8 +225,9 @@ mod tests {
 
     #[test]
     fn every_event_stands_at_its_own_place() {
-        for (place, event) in Event::ALL.into_iter().enumerate() {
+        for (place, (event, _)) in Readings::default().iter().enumerate() {
             assert_eq!(event as usize, place, "{}", event.name());
         }
+        assert_eq!(Readings::default().iter().count(), Event::KEPT);
     }
 }

@@ -18,7 +18,8 @@
 //!   almost no work are noise.
 //! - A feature's counter absent, or counted for less than [`COVERAGE_BOUND`] of the quantum: [`Observed::Missing`], by
 //!   name. Never zero: a guest without a counter would become the perfect neighbour.
-//! - Idle cycles absent: the sample is taken as it is, active if anything retired.
+//! - Idle cycles absent: the time on a CPU says as much, where the host knows it. Without either the sample is taken as
+//!   it is, active if anything retired.
 //!
 //! How vectors become points between which distances may be taken is [`Scale`]'s business.
 
@@ -32,7 +33,7 @@ use crate::counters::{Event, Reading, Sample};
 
 pub use self::scale::{SPREAD_FLOOR, Scale};
 
-/// A vCPU idle for more than this share of its cycles has no phase worth naming.
+/// A vCPU idle for more than this share of its cycles, or of the time where its cycles are not counted, has no phase worth naming.
 pub const IDLE_SHARE_BOUND: f64 = 0.9;
 
 /// A counter that ran for less than this share of the quantum is taken as absent.
@@ -129,10 +130,13 @@ impl FeatureSet {
     pub fn observe(&self, sample: &Sample) -> Observed {
         let missing: Vec<Event> =
             self.events().into_iter().filter(|event| usable(sample.readings.get(*event)).is_none()).collect();
+        if idle_share(sample).is_some_and(|share| share > IDLE_SHARE_BOUND) {
+            return Observed::Idle;
+        }
         let Some(instructions) = usable(sample.readings.get(Event::Instructions)) else {
             return Observed::Missing(missing);
         };
-        if instructions == 0.0 || idle_share(sample).is_some_and(|share| share > IDLE_SHARE_BOUND) {
+        if instructions == 0.0 {
             return Observed::Idle;
         }
         let rates: Option<Vec<f64>> = self
@@ -178,11 +182,20 @@ pub fn is_idle(sample: &Sample) -> bool {
     retired == Some(0) || idle_share(sample).is_some_and(|share| share > IDLE_SHARE_BOUND)
 }
 
-/// Idle cycles as a share of all cycles, where both were read and any passed.
+/// Idle cycles as a share of all cycles, where both were read and any passed; else the share of the time in which the
+/// vCPU was on no CPU, where the host says.
 fn idle_share(sample: &Sample) -> Option<f64> {
-    let idle = sample.count(Event::IdleCycles)? as f64;
-    let all = idle + sample.count(Event::Cycles)? as f64;
-    (all > 0.0).then(|| idle / all)
+    let of_cycles = || {
+        let idle = sample.count(Event::IdleCycles)? as f64;
+        let all = idle + sample.count(Event::Cycles)? as f64;
+        (all > 0.0).then(|| idle / all)
+    };
+    let of_time = || {
+        let running = sample.count(Event::RunningNanoseconds)? as f64;
+        let all = sample.elapsed.as_nanos() as f64;
+        (all > 0.0).then(|| 1.0 - (running / all).min(1.0))
+    };
+    of_cycles().or_else(of_time)
 }
 
 #[cfg(test)]
@@ -194,6 +207,14 @@ mod tests {
     use super::*;
     use crate::counters::{GuestId, Readings, VcpuId};
     use crate::topology::DomainId;
+
+    #[test]
+    fn without_counters_the_time_on_a_cpu_tells_idle_from_unknown() {
+        let features = FeatureSet::of_events(&Event::ALL.into()).expect("all events are there");
+        let observe = |running: u64| features.observe(&sample(&[(Event::RunningNanoseconds, Reading::Exact(running))]));
+        assert_eq!(observe(0), Observed::Idle);
+        assert!(matches!(observe(5_000_000), Observed::Missing(_)), "it ran; nobody knows what");
+    }
 
     fn sample(readings: &[(Event, Reading)]) -> Sample {
         Sample {

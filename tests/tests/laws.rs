@@ -7,16 +7,18 @@ use std::time::Duration;
 use harness::host::emulated::GuestPlan;
 use harness::host::faulty::{ApplyFault, FaultPlan, FaultyHost};
 use harness::host::foretold::{Foresight, ForetoldHost};
+use harness::host::live::LiveHost;
 use harness::host::simulated::SimulatedHost;
 use harness::host::simulated::hardware::Hardware;
 use harness::host::simulated::script::{KindId, PhaseKind, Script, ScriptedGuest, Stretch};
 use harness::host::simulated::sharing::Sharing;
-use harness::host::{Host, MoveOutcome, Observation};
+use harness::host::{Arrival, Host, HostError, MoveOutcome, Observation};
 use predictor::contention::Contention;
 use predictor::counters::{Event, GuestId, Reading, Sample, VcpuId};
 use predictor::placement::{Move, Placement};
 use predictor::topology::{CpuId, DomainId, LlcDomain, NodeId, Topology};
 use tests::bench::{Bench, kernel, small_machine};
+use tests::live::{self, KvmGuest, has_two_cpus};
 
 const QUANTUM: Duration = Duration::from_millis(1);
 
@@ -279,6 +281,70 @@ fn three_guests() -> [GuestPlan; 3] {
 fn the_emulated_host_keeps_the_laws() {
     let Some(bench) = Bench::take() else { return };
     check_laws(&mut bench.launch(&small_machine(), &three_guests()));
+}
+
+/// A live host whose vCPUs were put where the laws want them before they look: arrivals are told when that is done.
+struct Settled {
+    host: LiveHost,
+    arrivals: Vec<Arrival>,
+}
+
+impl Settled {
+    fn begin(mut host: LiveHost) -> Self {
+        let seen = host.advance(LIVE_QUANTUM).unwrap_or_else(|error| panic!("{error}"));
+        let mut arrivals = seen.arrivals;
+        for (arrival, to) in arrivals.iter_mut().zip([0, 0, 1].map(DomainId)) {
+            // A move to where it is binds nobody; there and back does.
+            let away = DomainId(1 - to.0);
+            let now = seen.samples.iter().find(|sample| sample.vcpu == arrival.vcpu).map(|sample| sample.domain);
+            let legs = [(now.unwrap_or(arrival.domain), away), (away, to)];
+            for (from, to) in legs.into_iter().filter(|(from, to)| from != to) {
+                let outcomes = host.apply(&[Move { vcpu: arrival.vcpu, from, to }]).unwrap_or_else(|e| panic!("{e}"));
+                assert_eq!(outcomes[0].refusal, None);
+            }
+            arrival.domain = to;
+        }
+        Self { host, arrivals }
+    }
+}
+
+impl Host for Settled {
+    fn topology(&self) -> &Topology {
+        self.host.topology()
+    }
+
+    fn events(&self) -> &std::collections::BTreeSet<Event> {
+        self.host.events()
+    }
+
+    fn advance(&mut self, _: Duration) -> Result<Observation, HostError> {
+        // The laws' quantum is of a virtual clock; of a wall clock it would be lost in noise.
+        let mut seen = self.host.advance(LIVE_QUANTUM)?;
+        seen.arrivals.append(&mut self.arrivals);
+        for sample in &mut seen.samples {
+            assert!(sample.elapsed > LIVE_QUANTUM / 2, "{:?}", sample.elapsed);
+            sample.elapsed = QUANTUM;
+        }
+        Ok(seen)
+    }
+
+    fn apply(&mut self, moves: &[Move]) -> Result<Vec<MoveOutcome>, HostError> {
+        self.host.apply(moves)
+    }
+}
+
+const LIVE_QUANTUM: Duration = Duration::from_millis(10);
+
+#[test]
+fn the_live_host_keeps_the_laws() {
+    let start = |name| KvmGuest::start(env!("CARGO_BIN_EXE_kvm-guest"), "qemu", "half", 1, name);
+    let (Some(one), Some(two), Some(three)) = (start("one"), start("two"), start("three")) else { return };
+    if !has_two_cpus() {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let host = LiveHost::new(live::settings(folder.path(), &[&one, &two, &three])).expect("a live host");
+    check_laws(&mut Settled::begin(host));
 }
 
 #[test]

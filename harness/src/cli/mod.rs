@@ -7,6 +7,7 @@ pub mod catalogue;
 pub mod contention;
 pub mod doctor;
 pub mod experiment;
+pub mod guests;
 pub mod image;
 pub mod import;
 pub mod machine;
@@ -50,6 +51,8 @@ enum Command {
     Qemu(qemu::Args),
     /// Say which CPUs share a last-level cache on this machine or another.
     Topology(topology::Args),
+    /// Say which guests run on this machine, and what cannot be seen of them.
+    Guests(guests::Args),
     /// Say which emulated machines there are and what one consists of.
     Machine(machine::Args),
     /// Run a mix of guests and keep their samples as a trace.
@@ -86,6 +89,7 @@ pub fn main() -> ExitCode {
             Command::Image(args) => image::run(args, interrupt),
             Command::Qemu(args) => qemu::run(args, interrupt),
             Command::Topology(args) => topology::run(args, interrupt),
+            Command::Guests(args) => guests::run(args, interrupt),
             Command::Machine(args) => machine::run(args, interrupt),
             Command::Record(args) => record::run(args, interrupt),
             Command::Stream(args) => stream::run(args, interrupt),

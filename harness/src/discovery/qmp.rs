@@ -73,7 +73,7 @@ pub fn vcpu_threads(socket: &Path, patience: Duration) -> Result<Vec<(u32, Tid)>
     let failed = |source| QmpError::Io { socket: socket.to_owned(), source };
     let stream = UnixStream::connect(socket).map_err(failed)?;
     let mut talk = Talk { stream, heard: Vec::new(), deadline: Instant::now() + patience, socket };
-    if !talk.line()?.is_some_and(|line| line.get("QMP").is_some()) {
+    if talk.line()?.is_none_or(|line| line.get("QMP").is_none()) {
         return Err(QmpError::Garbled("it does not greet as QMP does"));
     }
     talk.ask("qmp_capabilities")?;

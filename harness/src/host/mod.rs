@@ -9,6 +9,8 @@ pub mod replayed;
 
 pub mod simulated;
 
+pub mod live;
+
 pub mod faulty;
 
 pub mod foretold;

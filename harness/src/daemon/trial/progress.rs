@@ -95,6 +95,6 @@ impl Block {
 }
 
 /// For how long it had a CPU, where the host says.
-fn running_seconds(_sample: &Sample) -> Option<f64> {
-    None
+fn running_seconds(sample: &Sample) -> Option<f64> {
+    Some(sample.count(Event::RunningNanoseconds)? as f64 / 1e9)
 }
