@@ -2,3 +2,5 @@
 //! undo every move.
 
 pub mod trial;
+
+pub mod config;
