@@ -60,6 +60,8 @@ pub mod artefact;
 
 pub mod control;
 
+pub mod explain;
+
 pub mod report;
 
 pub mod curves;
