@@ -104,7 +104,7 @@ fuzz: cargo ## throw bytes at every parser, FUZZ_SECONDS for each of FUZZ_TARGET
 nightly: build guest ## what takes longer than CI may
 	@scripts/require $(NEEDS_GUESTS) $(NEEDS_CONFORMANCE)
 	$(CARGO) build --workspace
-	PROPTEST_CASES=5000 PHASECAST_PROGRAMS=all REQUIRE_HOSTS=simulated,emulated,replayed REQUIRE_TOOLS=1 $(CARGO) $(RUN_TESTS) --workspace
+	EMULATION_COSTS_AT_MOST=3 PROPTEST_CASES=5000 PHASECAST_PROGRAMS=all REQUIRE_HOSTS=simulated,emulated,replayed REQUIRE_TOOLS=1 $(CARGO) $(RUN_TESTS) --workspace
 	$(PHASECAST) image build
 	$(PHASECAST) experiment run harness/experiments/quickstart.toml --quanta 1000
 	$(TARGET)/debug/phasecast qemu install --cache $(TEST_CACHE)

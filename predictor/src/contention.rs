@@ -52,6 +52,7 @@
 pub mod analytic;
 pub mod corun;
 pub mod curve;
+pub mod experience;
 pub mod learned;
 pub mod stalls;
 

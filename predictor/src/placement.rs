@@ -46,8 +46,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use crate::contention::experience::{Company, Experience, Member};
 use crate::contention::{Contention, Demand, Slowdown};
 use crate::counters::VcpuId;
+use crate::phases::PhaseId;
 use crate::topology::{DomainId, Topology};
 
 use self::rules::Rules;
@@ -91,13 +93,15 @@ pub struct Stretch {
     pub share: f64,
     /// What each vCPU asks for; one without an entry asks for nothing.
     pub demands: BTreeMap<VcpuId, Demand>,
+    /// The phases in which they are, as far as that is likely: by these they are known from what was seen of them before.
+    pub phases: BTreeMap<VcpuId, PhaseId>,
 }
 
 impl Stretch {
     /// The whole time, alike.
     #[must_use]
     pub fn whole(demands: BTreeMap<VcpuId, Demand>) -> Vec<Self> {
-        vec![Self { share: 1.0, demands }]
+        vec![Self { share: 1.0, demands, phases: BTreeMap::new() }]
     }
 }
 
@@ -108,6 +112,8 @@ pub struct Problem<'a> {
     pub topology: &'a Topology,
     /// How demands become slowdowns.
     pub contention: &'a Contention,
+    /// What was seen of companies before, which is believed rather than that.
+    pub experience: &'a Experience,
     /// Where everybody runs now.
     pub current: &'a Placement,
     /// What is asked for in the time that counts, the nearest stretch first; at least one.
@@ -190,12 +196,9 @@ impl Problem<'_> {
     #[must_use]
     pub fn slowdown(&self, placement: &Placement, vcpu: VcpuId) -> Slowdown {
         let Some(home) = placement.0.get(&vcpu) else { return Slowdown::NONE };
-        let others: Vec<VcpuId> = placement.members(*home).filter(|other| *other != vcpu).collect();
-        let of = |stretch: &Stretch, who: &VcpuId| stretch.demands.get(who).copied().unwrap_or_default();
-        let excess = |stretch: &Stretch| {
-            let neighbours: Vec<Demand> = others.iter().map(|other| of(stretch, other)).collect();
-            stretch.share * (self.contention.slowdown(&of(stretch, &vcpu), &neighbours).0 - 1.0)
-        };
+        let members: Vec<VcpuId> = placement.members(*home).collect();
+        let Some(place) = members.iter().position(|member| *member == vcpu) else { return Slowdown::NONE };
+        let excess = |stretch: &Stretch| stretch.share * (self.slowdowns(&members, stretch)[place].0 - 1.0);
         Slowdown(1.0 + self.outlook.iter().map(excess).sum::<f64>())
     }
 
@@ -224,11 +227,29 @@ impl Problem<'_> {
     #[must_use]
     pub fn domain_cost(&self, placement: &Placement, domain: DomainId) -> Vec<f64> {
         let members: Vec<VcpuId> = placement.members(domain).collect();
-        let cost = |stretch: &Stretch| {
-            let asks = |vcpu: &VcpuId| (*vcpu, stretch.demands.get(vcpu).copied().unwrap_or_default());
-            stretch.share * self.members_cost(members.iter().map(asks))
-        };
-        self.outlook.iter().map(cost).collect()
+        let worth = |(vcpu, slowdown): (&VcpuId, &Slowdown)| self.rules.worth(*vcpu, *slowdown);
+        let sum = |stretch: &Stretch| members.iter().zip(&self.slowdowns(&members, stretch)).map(worth).sum::<f64>();
+        self.outlook.iter().map(|stretch| stretch.share * sum(stretch)).collect()
+    }
+
+    /// How much each of a domain's `members` is slowed in `stretch`, in their order.
+    fn slowdowns(&self, members: &[VcpuId], stretch: &Stretch) -> Vec<Slowdown> {
+        let demands: Vec<Demand> =
+            members.iter().map(|vcpu| stretch.demands.get(vcpu).copied().unwrap_or_default()).collect();
+        let known: Vec<Option<Member>> =
+            members.iter().map(|vcpu| Some(Member::new(*vcpu, *stretch.phases.get(vcpu)?))).collect();
+        let mut slowdowns = Vec::with_capacity(members.len());
+        self.contention.slowdowns(&demands, &mut slowdowns);
+        correct(self.experience, &known, &mut slowdowns);
+        slowdowns
+    }
+}
+
+/// Replaces what a rule says of a domain's members by what was seen of them, where all of them are known.
+fn correct(experience: &Experience, members: &[Option<Member>], slowdowns: &mut [Slowdown]) {
+    let Some(all) = members.iter().copied().collect::<Option<Company>>() else { return };
+    for (member, slowdown) in members.iter().copied().flatten().zip(slowdowns) {
+        *slowdown = experience.corrected(member, all.without(member), *slowdown);
     }
 }
 

@@ -58,7 +58,8 @@ use self::rationale::{Alternative, Basis, Likely, Rationale, VcpuRationale, Verd
 use self::score::{BackOff, Ledger, MoveScore};
 use self::view::{Choice, View};
 use self::watch::Watch;
-use crate::contention::Demand;
+use crate::contention::experience::{Company, Experience, Member};
+use crate::contention::{Demand, Slowdown};
 use crate::counters::{Sample, VcpuId};
 use crate::forecast::Forecast;
 use crate::model::Model;
@@ -115,6 +116,9 @@ pub struct Policy {
     random: ChaCha8Rng,
     brm: Brm,
     budget: Budget,
+    experience: Experience,
+    /// How everybody fared in the quantum before the last, by company.
+    fared: Vec<(Company, Vec<(Member, Slowdown)>)>,
     ledger: Ledger,
     back_off: BackOff,
     /// Moves whose worth became known with the last quantum.
@@ -159,6 +163,8 @@ impl Policy {
             random: ChaCha8Rng::seed_from_u64(settings.seed),
             brm: Brm::default(),
             budget: Budget::full(),
+            experience: Experience::default(),
+            fared: Vec::new(),
             ledger: Ledger::default(),
             back_off: BackOff::default(),
             scores: Vec::new(),
@@ -236,6 +242,7 @@ impl Policy {
         self.back_off.end_quantum();
         self.back_off.learn(&self.scores);
         self.budget.refill(self.settings.moves_per_vcpu_quantum, self.watches.len());
+        self.gain_experience();
         self.calibrate();
         self.watches.values_mut().for_each(Watch::end_quantum);
         if let Some(model) = &self.model
@@ -346,6 +353,7 @@ impl Policy {
         Problem {
             topology: &self.topology,
             contention: &model.parts().contention,
+            experience: &self.experience,
             current: &self.placement,
             outlook: &self.outlook,
             pinned,
@@ -374,6 +382,30 @@ impl Policy {
     /// Quanta for which a policy whose expectations did not come true makes no move.
     const fn pause_quanta(&self) -> u32 {
         if self.kind.expects() { self.back_off.pause_quanta() } else { 0 }
+    }
+
+    /// Remembers how everybody fared in domains where nothing changed: not in the quantum before, and not in the one after,
+    /// since a quantum called by one phase may end in another.
+    fn gain_experience(&mut self) {
+        let Some(model) = &self.model else { return };
+        let mut fared = Vec::new();
+        for domain in self.topology.domains() {
+            let known = |vcpu| {
+                let watch: &Watch = self.watches.get(&vcpu)?;
+                let (phase, seen) = watch.seen_slowdown(model, watch.differences())?;
+                watch.is_settled().then(|| (Member::new(vcpu, phase), seen))
+            };
+            let members: Option<Vec<(Member, Slowdown)>> = self.placement.members(domain.id).map(known).collect();
+            let Some(members) = members else { continue };
+            let company = members.iter().map(|(member, _)| *member).collect();
+            if let Some((_, before)) = self.fared.iter().find(|(before, _)| *before == company) {
+                for (member, seen) in before {
+                    self.experience.learn(*member, company.without(*member), *seen);
+                }
+            }
+            fared.push((company, members));
+        }
+        self.fared = fared;
     }
 
     /// Corrects the pressure of every vCPU whose quantum was an ordinary one beside neighbours that are all known.

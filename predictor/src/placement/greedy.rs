@@ -5,8 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use super::{Placement, Plan, Problem, Step};
-use crate::contention::Demand;
+use super::{Placement, Plan, Problem, Step, correct};
+use crate::contention::experience::Member;
+use crate::contention::{Demand, Slowdown};
 use crate::counters::VcpuId;
 use crate::topology::DomainId;
 
@@ -19,6 +20,8 @@ struct Greedy<'a> {
     pinned: Vec<bool>,
     /// By stretch, then by vCPU.
     demands: Vec<Vec<Demand>>,
+    /// The same: who they are to experience; `None` of those whose phase is not known.
+    known: Vec<Vec<Option<Member>>>,
     /// By domain, each in the order of ids.
     members: Vec<Vec<usize>>,
     /// Sums of slowdowns by domain, then by stretch.
@@ -76,11 +79,15 @@ impl<'a> Greedy<'a> {
         let demand = |stretch: &super::Stretch| {
             vcpus.iter().map(|vcpu| stretch.demands.get(vcpu).copied().unwrap_or_default()).collect()
         };
+        let known = |stretch: &super::Stretch| {
+            vcpus.iter().map(|vcpu| Some(Member::new(*vcpu, *stretch.phases.get(vcpu)?))).collect()
+        };
         let mut members = vec![Vec::new(); domains];
         origins.iter().enumerate().for_each(|(vcpu, home)| members[*home].push(vcpu));
         let mut greedy = Self {
             problem,
             demands: problem.outlook.iter().map(demand).collect(),
+            known: problem.outlook.iter().map(known).collect(),
             pinned: vcpus.iter().map(|vcpu| problem.pinned.contains(vcpu)).collect(),
             vcpus,
             origins,
@@ -93,10 +100,24 @@ impl<'a> Greedy<'a> {
     }
 
     fn domain_cost(&self, domain: usize) -> Vec<f64> {
-        let cost = |demands: &Vec<Demand>| {
-            self.problem.members_cost(self.members[domain].iter().map(|vcpu| (self.vcpus[*vcpu], demands[*vcpu])))
-        };
-        self.demands.iter().map(cost).collect()
+        (0..self.demands.len()).map(|stretch| self.cost_of(stretch, self.members[domain].iter().copied())).collect()
+    }
+
+    /// What the slowdowns of these cost together, were they in one domain.
+    fn cost_of(&self, stretch: usize, members: impl Iterator<Item = usize> + Clone) -> f64 {
+        let Problem { contention, experience, rules, .. } = self.problem;
+        let (demands, known) = (&self.demands[stretch], &self.known[stretch]);
+        let demands = members.clone().map(|vcpu| demands[vcpu]);
+        let is_plain = experience.is_empty() || !members.clone().all(|vcpu| known[vcpu].is_some());
+        if is_plain && !rules.is_uneven() {
+            return contention.domain_cost(demands);
+        }
+        let demands: Vec<Demand> = demands.collect();
+        let known: Vec<Option<Member>> = members.clone().map(|vcpu| known[vcpu]).collect();
+        let mut slowdowns: Vec<Slowdown> = Vec::with_capacity(demands.len());
+        contention.slowdowns(&demands, &mut slowdowns);
+        correct(experience, &known, &mut slowdowns);
+        members.zip(&slowdowns).map(|(vcpu, slowdown)| rules.worth(self.vcpus[vcpu], *slowdown)).sum()
     }
 
     /// The mean of the sum of slowdowns.
@@ -171,10 +192,10 @@ impl<'a> Greedy<'a> {
         let moves_more =
             away(vcpu, to) - away(vcpu, from) + partner.map_or(0, |partner| away(partner, from) - away(partner, to));
         let (mut gained, mut touched, mut so_far) = (0.0, 0.0, Vec::with_capacity(self.demands.len()));
-        for (stretch, (demands, place)) in self.problem.outlook.iter().zip(self.demands.iter().zip(0usize..)) {
+        for (place, stretch) in self.problem.outlook.iter().enumerate() {
             let changed = |members: &[usize], gone: Option<usize>, come: Option<usize>| {
                 let stay = members.iter().copied().filter(move |member| Some(*member) != gone);
-                self.problem.members_cost(stay.chain(come).map(|member| (self.vcpus[member], demands[member])))
+                self.cost_of(place, stay.chain(come))
             };
             let before = self.costs[from][place] + self.costs[to][place];
             let after =

@@ -30,7 +30,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::contention::{Demand, Slowdown};
+use crate::contention::Slowdown;
 use crate::counters::VcpuId;
 use crate::placement::Problem;
 use crate::topology::DomainId;
@@ -117,6 +117,18 @@ impl Rules {
         self.by_vcpu.get(&vcpu).copied().unwrap_or_default()
     }
 
+    /// What `slowdown` of `vcpu` costs.
+    #[must_use]
+    pub fn worth(&self, vcpu: VcpuId, slowdown: Slowdown) -> f64 {
+        if self.is_uneven { self.of(vcpu).worth(slowdown) } else { slowdown.0 }
+    }
+
+    /// Whether somebody's slowdown counts otherwise than without a rule.
+    #[must_use]
+    pub const fn is_uneven(&self) -> bool {
+        self.is_uneven
+    }
+
     /// Whether vCPUs may leave their node.
     #[must_use]
     pub const fn nodes(&self) -> Nodes {
@@ -133,17 +145,6 @@ impl Rules {
 }
 
 impl Problem<'_> {
-    /// What the slowdowns of one domain's members cost together, by the rules.
-    pub(super) fn members_cost(&self, members: impl Iterator<Item = (VcpuId, Demand)> + Clone) -> f64 {
-        if !self.rules.is_uneven {
-            return self.contention.domain_cost(members.map(|(_, demand)| demand));
-        }
-        let demands: Vec<Demand> = members.clone().map(|(_, demand)| demand).collect();
-        let mut slowdowns = Vec::with_capacity(demands.len());
-        self.contention.slowdowns(&demands, &mut slowdowns);
-        members.zip(slowdowns).map(|((vcpu, _), slowdown)| self.rules.of(vcpu).worth(slowdown)).sum()
-    }
-
     /// Whether the rules allow a vCPU to go from one domain to the other.
     pub(super) fn may_cross(&self, one: DomainId, other: DomainId) -> bool {
         let node = |id: DomainId| self.topology.domains().get(id.0 as usize).map(|domain| domain.node);

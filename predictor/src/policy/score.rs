@@ -41,7 +41,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use serde::{Deserialize, Serialize};
 
 use super::watch::{Differences, Watch};
-use crate::contention::{Contention, Demand};
+use crate::contention::{Contention, Demand, Slowdown};
 use crate::counters::VcpuId;
 use crate::model::Model;
 use crate::placement::{Move, Placement, Problem};
@@ -162,7 +162,7 @@ impl Open {
                 .collect::<Option<_>>()?;
             for (place, vcpu) in company.iter().enumerate() {
                 let (watch, known) = (watches.get(vcpu)?, self.known.get(vcpu)?);
-                if let Some((phase, seen)) = watch.seen_slowdown(model, known) {
+                if let Some((phase, Slowdown(seen))) = watch.seen_slowdown(model, known) {
                     gain += slowdown_among(&model.parts().contention, &demands, place) + known.excess(phase) - seen;
                 }
             }

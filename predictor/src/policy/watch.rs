@@ -6,7 +6,7 @@ use super::kind::PolicyKind;
 use super::rationale::{Basis, VcpuState};
 use super::settings::Settings;
 use super::trust::Trust;
-use crate::contention::{Calibration, Demand};
+use crate::contention::{Calibration, Demand, Slowdown};
 use crate::counters::{Event, Sample};
 use crate::features;
 use crate::features::Observed;
@@ -236,19 +236,29 @@ impl Watch {
     /// else what it asks for at the point before, and at first as long as nothing changes. So it takes a sure change to
     /// differ from the last phase, and a sure return to go back to it. An idle vCPU is expected to stay idle.
     pub(super) fn expected_demand(&self, model: &Model, point: usize) -> Demand {
-        let is_heard = self.phase().is_some() && self.trust.is_earned();
-        let sure = |ahead: &&Forecast| ahead.confidence() >= self.min_confidence;
-        let nearest = self.trust.latest().iter().take(point + 1).rev().find(sure).filter(|_| is_heard);
-        nearest.map_or_else(
+        self.acted_on(point).map_or_else(
             || self.lasting_demand(model),
             |ahead| Demand::expected(ahead.iter().map(|(phase, share)| (share, self.differences.demand(model, phase)))),
         )
     }
 
+    /// The phase that is likeliest then, by the same rule; `None` of an idle one and of one of which nothing is known.
+    pub(super) fn expected_phase(&self, point: usize) -> Option<PhaseId> {
+        let last = self.phase()?;
+        Some(self.acted_on(point).map_or(last, Forecast::most_likely))
+    }
+
+    /// The forecast that stands for a point ahead: that of the point if it is sure, else of the nearest before that is.
+    fn acted_on(&self, point: usize) -> Option<&Forecast> {
+        let is_heard = self.phase().is_some() && self.trust.is_earned();
+        let sure = |ahead: &&Forecast| ahead.confidence() >= self.min_confidence;
+        self.trust.latest().iter().take(point + 1).rev().find(sure).filter(|_| is_heard)
+    }
+
     /// How slow the quantum just seen was with respect to `known`, with its phase; `None` where it was idle or not counted.
-    pub(super) fn seen_slowdown(&self, model: &Model, known: &Differences) -> Option<(PhaseId, f64)> {
+    pub(super) fn seen_slowdown(&self, model: &Model, known: &Differences) -> Option<(PhaseId, Slowdown)> {
         let phase = self.phase()?;
-        Some((phase, known.slowdown(model, phase, self.observed_cpi?)))
+        Some((phase, Slowdown(known.slowdown(model, phase, self.observed_cpi?))))
     }
 
     /// Learns from the quantum just seen beside `neighbours`, unless it was the first after a move or a phase change.
@@ -263,6 +273,11 @@ impl Watch {
             let mean = self.differences.excess.entry(phase).or_insert(excess);
             *mean += RATE * (excess - *mean);
         }
+    }
+
+    /// Whether the quantum just seen was like the one before, in the same place.
+    pub(super) const fn is_settled(&self) -> bool {
+        self.settled
     }
 
     pub(super) const fn cool_down(&mut self, quanta: u32) {

@@ -57,12 +57,15 @@ pub(super) fn outlook(
     watches: &BTreeMap<VcpuId, Watch>,
 ) -> Vec<Stretch> {
     if kind != PolicyKind::Predictive {
-        return Stretch::whole(watches.iter().map(|(vcpu, watch)| (*vcpu, watch.lasting_demand(model))).collect());
+        let demands = watches.iter().map(|(vcpu, watch)| (*vcpu, watch.lasting_demand(model))).collect();
+        let phases = watches.iter().filter_map(|(vcpu, watch)| Some((*vcpu, watch.phase()?))).collect();
+        return vec![Stretch { share: 1.0, demands, phases }];
     }
     let points = settings.points();
     let stretch = |(place, (_, share)): (usize, &(u32, f64))| Stretch {
         share: *share,
         demands: watches.iter().map(|(vcpu, watch)| (*vcpu, watch.expected_demand(model, place))).collect(),
+        phases: watches.iter().filter_map(|(vcpu, watch)| Some((*vcpu, watch.expected_phase(place)?))).collect(),
     };
     points.iter().enumerate().map(stretch).collect()
 }

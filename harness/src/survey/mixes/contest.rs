@@ -233,10 +233,12 @@ impl Contest<'_> {
         Ok(Finding { mix: mix.name.clone(), guests: scene.guests(), starts: arrangements.len(), runs, oracle: None })
     }
 
-    /// Every policy from every start with the settings chosen for it, and the best run.
+    /// Every policy with the settings chosen for it, and the best run. Policies that look where they go begin at every start,
+    /// the others at the one whose turn it is.
     pub(super) fn comparison(
         &self,
         mix: &Mix,
+        turn: usize,
         chosen: &dyn Fn(PolicyKind) -> usize,
         label: &str,
     ) -> Result<Finding, SurveyError> {
@@ -253,7 +255,8 @@ impl Contest<'_> {
         }
         let mut runs = Vec::new();
         for start in 0..arrangements.len() {
-            for kind in PolicyKind::ALL {
+            let is_turn = start == turn % arrangements.len();
+            for kind in PolicyKind::ALL.into_iter().filter(|kind| is_turn || begins_everywhere(*kind)) {
                 let entry = Entry { kind, knowledge: Knowledge::Seen, model: &seen, setting: chosen(kind), start };
                 runs.push(scene.under(entry)?);
                 if matches!(kind, PolicyKind::Reactive | PolicyKind::Predictive) {
@@ -263,11 +266,10 @@ impl Contest<'_> {
         }
         let recoloured = Mix { seed: mix.seed + 1, ..mix.clone() };
         let again = self.scene(&recoloured, &recordings, &arrangements, label)?;
-        for start in 0..arrangements.len() {
-            for kind in [PolicyKind::StayPut, PolicyKind::Reactive] {
-                let entry = Entry { kind, knowledge: Knowledge::Seen, model: &seen, setting: chosen(kind), start };
-                runs.push(PolicyRun { recoloured: true, ..again.under(entry)? });
-            }
+        let start = turn % arrangements.len();
+        for kind in [PolicyKind::StayPut, PolicyKind::Reactive] {
+            let entry = Entry { kind, knowledge: Knowledge::Seen, model: &seen, setting: chosen(kind), start };
+            runs.push(PolicyRun { recoloured: true, ..again.under(entry)? });
         }
         let oracle = Some(scene.best()?);
         Ok(Finding { mix: mix.name.clone(), guests, starts: arrangements.len(), runs, oracle })
@@ -413,6 +415,12 @@ impl Scene<'_> {
         let slowdowns: Option<Vec<f64>> = done.zip(&self.alone).map(slowdown).collect();
         slowdowns.ok_or_else(|| SurveyError::NoWork { what: self.stage.mix.name.clone() })
     }
+}
+
+/// Whether a policy's run depends on its start so much that it has one from each: those with which others are compared, and
+/// those that know whom to part.
+const fn begins_everywhere(kind: PolicyKind) -> bool {
+    matches!(kind, PolicyKind::StayPut | PolicyKind::Di | PolicyKind::Reactive | PolicyKind::Predictive)
 }
 
 fn arrangements_of(mix: &Mix) -> Result<Vec<Arrangement>, SurveyError> {

@@ -104,16 +104,14 @@ impl Tried {
     }
 }
 
-/// Eager and calm, short and long sight, two forecasters, two estimates of slowdowns: every combination.
+/// Eager and calm, short and long sight, two estimates of slowdowns: every combination.
 fn settings() -> Vec<Tried> {
     let mut all = Vec::new();
     for estimate in [Estimated::Additive, Estimated::Analytic] {
-        for forecaster in [ForecasterKind::SemiMarkov, ForecasterKind::Default] {
-            for horizon_quanta in [4, 16] {
-                for min_gain_share in [0.01, 0.05] {
-                    let forecaster = forecaster.name().to_string();
-                    all.push(Tried { min_gain_share, horizon_quanta, forecaster, estimate });
-                }
+        for horizon_quanta in [4, 16] {
+            for min_gain_share in [0.01, 0.03] {
+                let forecaster = ForecasterKind::Default.name().to_string();
+                all.push(Tried { min_gain_share, horizon_quanta, forecaster, estimate });
             }
         }
     }
@@ -139,7 +137,7 @@ pub fn run(request: &Request, around: &Surroundings<'_>) -> Result<Outcome<Mixes
         folder.findings(tuning, workers, around, &|place, label| contest.tuning(&for_tuning[place], place, label))?;
     let chosen = |kind: PolicyKind| outcome::chosen(&tuning, &settings, kind.name());
     let mixes = folder.findings(comparison, workers, around, &|place, label| {
-        contest.comparison(&for_comparison[place], &chosen, label)
+        contest.comparison(&for_comparison[place], place, &chosen, label)
     })?;
     let found = Mixes {
         machine: MachineFacts::of(&request.machine),

@@ -182,7 +182,13 @@ pub(super) fn share_closed(own: &Contestant, from: &Contestant, to: &Contestant,
 pub(super) fn recoloured_spread(mixes: &Mixes, policy: &str) -> Option<f64> {
     let gain = |finding: &Finding, recoloured: bool| -> Option<f64> {
         let of = |policy: &str| {
+            // From those starts alone from which it ran in both.
+            let again = |run: &PolicyRun| {
+                let is_same = |other: &PolicyRun| (other.start, &other.policy) == (run.start, &run.policy);
+                finding.runs.iter().any(|other| other.recoloured && is_same(other))
+            };
             let runs = finding.runs.iter().filter(|run| run.recoloured == recoloured && run.policy == policy);
+            let runs = runs.filter(|run| again(run));
             mean(runs.filter(|run| run.knowledge == Knowledge::Seen).filter_map(stp))
         };
         Some(of(policy)? / of(STATIC)? - 1.0)

@@ -114,7 +114,8 @@ fn summary(mixes: &Mixes) -> Result<String, ReportError> {
     let mut text = format!(
         "# Policies on {} mixes of four guests on {}, replayed host\n\n**{}**\n\n{} quanta of {} M cycles each, seed {}. \
          [README.md](README.md) says how this was measured and how not to read it; `runs.csv` has every run.\n\n## Policies\n\n\
-         Means over mixes; a mix's number is the mean over the {} ways to pair its guests up at the start. Intervals are 95 %, by drawing \
+         Means over mixes; a mix's number is the mean over the {} ways to pair its guests up at the start; policies that do not look whom they part \
+         (random, load-balance, round-robin, brm) begin at one of them, each mix at the next. Intervals are 95 %, by drawing \
          mixes; p is of the difference to {YARDSTICK}, by exchanging sides. The share is of the gap from staying put to the oracle, over all \
          mixes together. The same policy under other page colours differs from itself by a standard deviation of {} a mix.\n\n",
         mixes.mixes.len(),

@@ -5,6 +5,7 @@
 //! It knows no more about neighbours' pace than that all go on as fast as now, and it searches greedily as the others do: a very
 //! good policy, not a bound. On a host with few ways to place its guests [`crate::oracle`] finds a better one.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use predictor::contention::{Calibration, Demand};
@@ -40,6 +41,8 @@ impl Oracle {
             Stretch {
                 share: *share,
                 demands: vcpus.map(|vcpu| (*vcpu, demand(coming.kind_ahead(*vcpu, ahead)))).collect(),
+                // The rule is the host's own: nothing is to be learned of it.
+                phases: BTreeMap::new(),
             }
         };
         self.points.iter().map(stretch).collect()
