@@ -86,7 +86,7 @@ bench-python: cargo ## k-means and Baum-Welch beside scikit-learn and hmmlearn, 
 
 # libFuzzer on the stable compiler: the flags are those that cargo-fuzz sets. A target is needed, or build scripts get them too.
 FUZZ_SECONDS ?= 60
-FUZZ_TARGETS := perf_csv perf_json table trace model
+FUZZ_TARGETS := perf_csv perf_json table trace model procfs ledger qmp resctrl
 FUZZ_FLAGS := -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
     -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
     -Cllvm-args=-sanitizer-coverage-trace-compares

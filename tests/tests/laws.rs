@@ -292,18 +292,13 @@ struct Settled {
 impl Settled {
     fn begin(mut host: LiveHost) -> Self {
         let seen = host.advance(LIVE_QUANTUM).unwrap_or_else(|error| panic!("{error}"));
+        let targets = [0, 0, 1].map(DomainId);
+        let moves = seen.samples.iter().zip(targets);
+        let moves: Vec<Move> = moves.map(|(seen, to)| Move { vcpu: seen.vcpu, from: seen.domain, to }).collect();
+        let outcomes = host.apply(&moves).unwrap_or_else(|error| panic!("{error}"));
+        assert!(outcomes.iter().all(|outcome| outcome.refusal.is_none()), "{outcomes:?}");
         let mut arrivals = seen.arrivals;
-        for (arrival, to) in arrivals.iter_mut().zip([0, 0, 1].map(DomainId)) {
-            // A move to where it is binds nobody; there and back does.
-            let away = DomainId(1 - to.0);
-            let now = seen.samples.iter().find(|sample| sample.vcpu == arrival.vcpu).map(|sample| sample.domain);
-            let legs = [(now.unwrap_or(arrival.domain), away), (away, to)];
-            for (from, to) in legs.into_iter().filter(|(from, to)| from != to) {
-                let outcomes = host.apply(&[Move { vcpu: arrival.vcpu, from, to }]).unwrap_or_else(|e| panic!("{e}"));
-                assert_eq!(outcomes[0].refusal, None);
-            }
-            arrival.domain = to;
-        }
+        arrivals.iter_mut().zip(targets).for_each(|(arrival, to)| arrival.domain = to);
         Self { host, arrivals }
     }
 }
@@ -335,9 +330,15 @@ impl Host for Settled {
 
 const LIVE_QUANTUM: Duration = Duration::from_millis(10);
 
+/// No test: what the live host's guests run. See [`tests::live::kvm`].
+#[test]
+fn kvm_guest() {
+    live::kvm::play();
+}
+
 #[test]
 fn the_live_host_keeps_the_laws() {
-    let start = |name| KvmGuest::start(env!("CARGO_BIN_EXE_kvm-guest"), "qemu", "half", 1, name);
+    let start = |name| KvmGuest::start("qemu", "half", 1, name);
     let (Some(one), Some(two), Some(three)) = (start("one"), start("two"), start("three")) else { return };
     if !has_two_cpus() {
         return;

@@ -71,7 +71,11 @@ pub fn socket_in(arguments: &[String]) -> Option<PathBuf> {
 /// Number and thread of each vCPU, as the monitor at `socket` says within `patience`.
 pub fn vcpu_threads(socket: &Path, patience: Duration) -> Result<Vec<(u32, Tid)>, QmpError> {
     let failed = |source| QmpError::Io { socket: socket.to_owned(), source };
-    let stream = UnixStream::connect(socket).map_err(failed)?;
+    ask_over(UnixStream::connect(socket).map_err(failed)?, socket, patience)
+}
+
+/// The same over a connection that stands.
+pub fn ask_over(stream: UnixStream, socket: &Path, patience: Duration) -> Result<Vec<(u32, Tid)>, QmpError> {
     let mut talk = Talk { stream, heard: Vec::new(), deadline: Instant::now() + patience, socket };
     if talk.line()?.is_none_or(|line| line.get("QMP").is_none()) {
         return Err(QmpError::Garbled("it does not greet as QMP does"));

@@ -16,7 +16,8 @@
 //!
 //! A vCPU is in the domain that its affinity mask lies in. A thread that may run in several is where it ran last; the
 //! kernel may take it elsewhere at any time, and the next sample says so. Moving binds it to all CPUs of a domain, not to
-//! one: which of them is the kernel's business. Capacity counts vCPUs against CPUs of the domain.
+//! one: which of them is the kernel's business. A move to where a vCPU is already holds it there. Capacity counts vCPUs
+//! against CPUs of the domain.
 //!
 //! CPUs that the operator did not give are in no domain. A vCPU on one of them is not reported until it comes to one of
 //! ours: there is no domain to report it in.
@@ -74,7 +75,12 @@ pub struct LiveHost {
     inherited: Report,
     quanta: u64,
     next: Option<Instant>,
+    /// Descriptors that counters may use.
+    descriptors: usize,
 }
+
+/// Descriptors that counters leave free: for `/proc`, the ledger, and whoever else is in this process.
+const RESERVED_DESCRIPTORS: u64 = 64;
 
 impl LiveHost {
     /// The guests of this machine, as `settings` say. Takes the ledger if it may act, and gives back what a predecessor
@@ -101,7 +107,7 @@ impl LiveHost {
         let resctrl = settings.resctrl.then(|| Resctrl::open(&settings.root)).and_then(|opened| {
             opened.map_err(|error| notices.tell(Notice::of_host(NoticeKind::NoCacheMonitoring, error.to_string()))).ok()
         });
-        perf::raise_descriptor_limit();
+        let descriptors = perf::raise_descriptor_limit().unwrap_or(u64::MAX).saturating_sub(RESERVED_DESCRIPTORS);
         let cpuinfo = std::fs::read_to_string(settings.root.join("proc/cpuinfo")).unwrap_or_default();
         let mut host = Self {
             topology,
@@ -115,6 +121,7 @@ impl LiveHost {
             inherited,
             quanta: 0,
             next: None,
+            descriptors: usize::try_from(descriptors).unwrap_or(usize::MAX),
             settings,
         };
         host.find_out_events();
@@ -239,7 +246,12 @@ impl LiveHost {
             self.notices.tell(Notice::of_guest(NoticeKind::Outside, &guest.name, what));
             return;
         };
-        let group = match self.counters.open(vcpu.thread.tid) {
+        let needed = self.counters.events().len().max(1);
+        let opened = match (self.roster.groups() + 1).saturating_mul(needed) <= self.descriptors {
+            true => self.counters.open(vcpu.thread.tid),
+            false => Err(NotCounted::NoDescriptor),
+        };
+        let group = match opened {
             Ok(group) => Some(group),
             Err(NotCounted::Gone(_)) => return,
             Err(error) => {
@@ -349,7 +361,7 @@ impl LiveHost {
             let Move { vcpu, from, to } = outcome.requested;
             let domain = self.topology.domain(to);
             if let (None, Some(domain), Some(watched)) = (&outcome.refusal, domain, self.roster.get(vcpu))
-                && from != to
+                && (from != to || watched.bound.is_none())
             {
                 let cpus: CpuSet = domain.cpus.iter().map(|cpu| cpu.0).collect();
                 bindings.push(Binding { thread: watched.thread, comm: watched.comm.clone(), cpus });

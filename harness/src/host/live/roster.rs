@@ -107,6 +107,11 @@ impl Roster {
         self.vcpus.get(&vcpu)
     }
 
+    /// How many groups of counters are open.
+    pub(super) fn groups(&self) -> usize {
+        self.vcpus.values().filter(|watched| watched.group.is_some()).count()
+    }
+
     pub(super) fn admit(&mut self, vcpu: VcpuId, watched: Watched) {
         self.vcpus.insert(vcpu, watched);
     }

@@ -14,7 +14,7 @@ use crate::sysfs::CpuSet;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Acting {
-    /// Only watch; every move is refused, and nothing is written.
+    /// Only watch: every move is refused, and there is no ledger.
     DryRun,
     /// Move.
     Act,

@@ -1,8 +1,10 @@
 //! Fixtures of the live host: processes that KVM knows as guests, and a topology of two LLC domains that this machine need
 //! not have.
 
+pub mod kvm;
+
 use std::collections::BTreeSet;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -18,15 +20,17 @@ pub struct KvmGuest {
 }
 
 impl KvmGuest {
-    /// Starts `program`, which is `kvm-guest`; `None`, loudly, where there is no KVM to create vCPUs with, which is a
-    /// failure if `REQUIRE_HOSTS` names `live`.
+    /// Starts one, as the test file's own test `kvm_guest`; `None`, loudly, where there is no KVM to create vCPUs with,
+    /// which is a failure if `REQUIRE_HOSTS` names `live`.
     ///
     /// # Panics
     /// If the program cannot be started, or if the host is required and absent.
     #[must_use]
-    pub fn start(program: &str, vmm: &str, work: &str, vcpus: u32, name: &str) -> Option<Self> {
-        let mut command = Command::new(program);
-        command.args([vmm, work, &vcpus.to_string(), "-name", &format!("guest={name},debug-threads=on")]);
+    pub fn start(vmm: &str, work: &str, vcpus: u32, name: &str) -> Option<Self> {
+        let mut command = Command::new(std::env::current_exe().expect("this test"));
+        command.args(["--exact", "kvm_guest", "--nocapture"]).env(kvm::ROLE, format!("{vmm} {work} {vcpus}"));
+        // For its command line, where a guest's name stands.
+        command.args(["--", "-name", &format!("guest={name},debug-threads=on")]);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("it was built");
         let orders = child.stdin.take().expect("piped");
         let answers = BufReader::new(child.stdout.take().expect("piped"));
@@ -64,10 +68,11 @@ impl KvmGuest {
         self.child.wait().expect("our child");
     }
 
+    /// The next line that is an answer; the test runner's own lines are passed over.
     fn answer(&mut self) -> String {
-        let mut line = String::new();
-        self.answers.read_line(&mut line).expect("text");
-        line.trim().to_owned()
+        let mut lines = self.answers.by_ref().lines().map_while(Result::ok);
+        let is_answer = |line: &String| matches!(line.as_str(), "ready" | "absent" | "done");
+        lines.find(is_answer).expect("the guest lives")
     }
 }
 

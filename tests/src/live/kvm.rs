@@ -1,9 +1,12 @@
 //! A process that KVM knows as a guest: a virtual machine with vCPUs, and a thread for each, called as a VMM calls it.
 //!
 //! The vCPUs execute nothing: what the live host sees of a guest are descriptors, threads and their time on a CPU, and the
-//! threads spin, sleep, or do both by turns. `kvm-guest VMM WORK VCPUS ...`; what follows is for the command line alone.
-//! It says `ready` when the threads are there, then reads lines: `plug` adds a vCPU, `unplug` ends the last thread, and the
-//! end of the input ends the process. It says `absent` where there is no KVM.
+//! threads spin, sleep, or do both by turns.
+//!
+//! A test file whose tests start guests has a test called `kvm_guest` that does nothing but [`play`]: the guest is that
+//! file's own program, started anew with [`ROLE`] set. It says `ready` when the threads are there, then reads lines:
+//! `plug` adds a vCPU, `unplug` ends the last thread, and the end of the input, which comes with the end of the test, ends
+//! the process. It says `absent` where there is no KVM.
 
 #![expect(unsafe_code, reason = "KVM is asked for by ioctl")]
 
@@ -23,13 +26,24 @@ struct Vcpu {
     _descriptor: OwnedFd,
 }
 
-fn main() {
-    let mut arguments = std::env::args().skip(1);
-    let mut next = || arguments.next().expect("kvm-guest VMM WORK VCPUS");
-    let (vmm, work) = (next(), next());
-    let count: u32 = next().parse().expect("a number of vCPUs");
-    dies_with_its_parent();
-    name_process(&vmm);
+/// What the process is to be, as `VMM WORK VCPUS`.
+pub const ROLE: &str = "PHASECAST_KVM_GUEST";
+
+/// Plays the guest if this process was started to be one, and ends it; else nothing.
+///
+/// # Panics
+/// If the role makes no sense.
+pub fn play() {
+    let Ok(role) = std::env::var(ROLE) else { return };
+    let words: Vec<&str> = role.split(' ').collect();
+    let [vmm, work, count] = words[..] else { panic!("a role is VMM WORK VCPUS") };
+    // Of the process, not of the thread that the test runs in.
+    std::fs::write("/proc/self/comm", program(vmm)).expect("our own name");
+    serve(vmm, work, count.parse().expect("a number of vCPUs"));
+    std::process::exit(0);
+}
+
+fn serve(vmm: &str, work: &str, count: u32) {
     let Ok(kvm) = std::fs::File::options().read(true).write(true).open("/dev/kvm") else {
         println!("absent");
         return;
@@ -38,7 +52,7 @@ fn main() {
         println!("absent");
         return;
     };
-    let add = |number: u32| Some(Vcpu::start(ask(&machine, CREATE_VCPU, number)?, &vmm, &work, number));
+    let add = |number: u32| Some(Vcpu::start(ask(&machine, CREATE_VCPU, number)?, vmm, work, number));
     let mut vcpus: Vec<Vcpu> = (0..count).map_while(add).collect();
     println!("{}", if vcpus.len() == count as usize { "ready" } else { "absent" });
     for line in std::io::stdin().lock().lines().map_while(Result::ok) {
@@ -91,20 +105,11 @@ fn ask(of: &impl AsRawFd, request: libc::Ioctl, argument: u32) -> Option<OwnedFd
     (answer >= 0).then(|| unsafe { OwnedFd::from_raw_fd(answer) })
 }
 
-fn dies_with_its_parent() {
-    // SAFETY: takes a number.
-    let set = unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
-    assert_eq!(set, 0, "the process dies with the test");
-}
-
-fn name_process(vmm: &str) {
-    let name = match vmm {
-        "cloud-hypervisor" => c"cloud-hyperviso",
-        "firecracker" => c"firecracker",
-        "crosvm" => c"crosvm",
-        _ => c"qemu-system-x86",
-    };
-    // SAFETY: the name is a string that ends in NUL, and outlives the call.
-    let set = unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()) };
-    assert_eq!(set, 0, "a name of at most 15 bytes");
+fn program(vmm: &str) -> &'static str {
+    match vmm {
+        "cloud-hypervisor" => "cloud-hyperviso",
+        "firecracker" => "firecracker",
+        "crosvm" => "crosvm",
+        _ => "qemu-system-x86",
+    }
 }
