@@ -91,6 +91,14 @@ impl Chronicle {
                 refusal: outcome.refusal.clone(),
                 why: why.map_or_else(|| rationale.note.clone(), ToString::to_string),
             };
+            // What is wanted again and again and not done is shown once, as of when it was last wanted.
+            let is_same = |known: &Decided| {
+                decided.refusal.is_some()
+                    && known.vcpu == decided.vcpu
+                    && known.to == decided.to
+                    && known.refusal == decided.refusal
+            };
+            self.decisions.retain(|known| !is_same(known));
             self.decisions.push_front(decided);
         }
         self.decisions.truncate(SHOWN);

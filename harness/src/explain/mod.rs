@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use predictor::counters::{GuestId, VcpuId};
 use predictor::policy::score::MoveScore;
+use predictor::topology::DomainId;
 use serde::Serialize;
 
 pub use self::moment::Moment;
@@ -61,7 +62,8 @@ pub fn files(path: &Path) -> Result<Vec<PathBuf>, InputError> {
 
 /// Answers from `files`, the oldest first; one file is in memory at a time.
 pub fn explain(files: &[PathBuf], question: &Question) -> Result<Vec<Told>, JournalError> {
-    let mut teller = Teller { question, names: BTreeMap::new(), mode: None, told: Vec::new(), quiet: None };
+    let (names, wanted) = (BTreeMap::new(), BTreeMap::new());
+    let mut teller = Teller { question, names, wanted, mode: None, told: Vec::new(), quiet: None };
     for file in files {
         let journal = match Journal::read(file) {
             // The daemon at work may have removed its oldest file since they were listed.
@@ -79,6 +81,8 @@ pub fn explain(files: &[PathBuf], question: &Question) -> Result<Vec<Told>, Jour
 struct Teller<'a> {
     question: &'a Question,
     names: BTreeMap<GuestId, String>,
+    /// What was last wanted of a vCPU and not done: it is told once, however often it is wanted again.
+    wanted: BTreeMap<VcpuId, (DomainId, String)>,
     mode: Option<Mode>,
     told: Vec<Told>,
     /// The last quantum before the moment that is asked about.
@@ -133,7 +137,12 @@ impl Teller<'_> {
     fn moves(&mut self, file: &Path, turn: &Turn, worth: &BTreeMap<(u64, VcpuId), &MoveScore>) {
         for outcome in &turn.outcomes {
             let moved = outcome.requested;
-            if !self.is_asked(moved.vcpu) {
+            let before = match &outcome.refusal {
+                Some(why) => self.wanted.insert(moved.vcpu, (moved.to, why.clone())),
+                None => self.wanted.remove(&moved.vcpu).map(|_| (moved.from, String::new())),
+            };
+            let is_told = before.is_some_and(|(to, why)| to == moved.to && outcome.refusal.as_ref() == Some(&why));
+            if is_told || !self.is_asked(moved.vcpu) {
                 continue;
             }
             let way = format!("from LLC domain {} to {}", moved.from.0, moved.to.0);
