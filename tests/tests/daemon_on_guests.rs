@@ -39,7 +39,9 @@ impl Running {
         let mut command = Command::new(cargo_bin("phasecast"));
         command.arg("daemon").arg("--config").arg(&file);
         command.arg("--sysfs-root").arg(two_domains(folder, [0, 0]));
-        guests.iter().for_each(|guest| drop(command.arg("--within").arg(guest.pid().0.to_string())));
+        for guest in guests {
+            command.arg("--within").arg(guest.pid().0.to_string());
+        }
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().expect("it was built");
         let mut running = Self { child, folder: folder.to_owned(), address: String::new() };
         wait("the page", || {

@@ -123,10 +123,7 @@ impl Journal {
         match line {
             Line::Header { .. } => return Err("a second header".to_owned()),
             Line::Noted { quantum, at, note } => {
-                self.complete_turn_without_moves();
-                if self.unfinished.is_some() {
-                    return Err(format!("a note after {quantum} quanta, within one that is not finished"));
-                }
+                // Also within a quantum that was not finished: what was done about that.
                 self.notes.push(Noted { quantum, at, note });
             }
             Line::Saw { quantum, at, observation } => {
