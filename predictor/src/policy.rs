@@ -37,6 +37,7 @@ mod budget;
 mod di;
 mod kind;
 mod load_balance;
+mod load_only;
 mod orders;
 mod random;
 mod round_robin;
@@ -250,14 +251,6 @@ impl Policy {
         {
             self.outlook = weigh::outlook(self.kind, &self.settings, model, &self.watches);
         }
-    }
-
-    fn observe_load(&mut self, samples: &[Sample]) {
-        for sample in samples {
-            self.watches.get_mut(&sample.vcpu).into_iter().for_each(|watch| watch.observe_load(sample));
-        }
-        self.budget.refill(self.settings.moves_per_vcpu_quantum, self.watches.len());
-        self.watches.values_mut().for_each(Watch::end_quantum);
     }
 
     /// Says what to do now. Call once after each [`Policy::observe`].
@@ -476,25 +469,6 @@ impl Policy {
             (Some(step), _) if is_short(step) => Verdict::BudgetSpent,
             _ => Verdict::OthersMove,
         }
-    }
-
-    /// What can be done by one who only knows who is at work.
-    fn without_model(&self) -> Decision {
-        let pinned = self.pinned();
-        let view = self.view(&pinned);
-        let choice = orders::choose(&view, &self.rules).unwrap_or_else(|| match self.kind {
-            PolicyKind::LoadBalance => load_balance::choose(&view),
-            _ => view.stay(String::new()),
-        });
-        let rationale = Rationale {
-            policy: self.kind,
-            note: choice.note,
-            pause_quanta: 0,
-            cost_before: 0.0,
-            cost_after: 0.0,
-            vcpus: Vec::new(),
-        };
-        Decision { moves: self.placement.moves_to(&choice.placement), forecasts: Vec::new(), rationale }
     }
 }
 

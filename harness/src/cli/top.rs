@@ -107,8 +107,8 @@ fn table(snapshot: &Snapshot) -> String {
     }
     let _ = writeln!(
         text,
-        "\n{:<20} {:>4} {:>6}  {:<24} {:<18} {:>7} {:>8}  {}",
-        "GUEST", "VCPU", "DOMAIN", "DID", "NEXT", "ON CPU", "SLOWED", "AND SO"
+        "\n{:<20} {:>4} {:>6}  {:<24} {:<18} {:>7} {:>8}  AND SO",
+        "GUEST", "VCPU", "DOMAIN", "DID", "NEXT", "ON CPU", "SLOWED"
     );
     for vcpu in &snapshot.vcpus {
         let next = vcpu.next_phase.zip(vcpu.next_probability);

@@ -10,6 +10,9 @@ use crate::daemon::trial::{Arm, Gain, Standing, Verdict};
 use crate::journal::note::{Mode, UnixMillis};
 use crate::provenance::time_of_millis;
 
+/// What the page looks like, in a file of its own: so nothing inline has to be allowed.
+pub(super) const STYLE: &str = include_str!("style.css");
+
 const PAGE: &str = include_str!("page.html");
 
 /// The page.

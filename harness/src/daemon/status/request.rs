@@ -47,7 +47,7 @@ impl Answer {
         let allow = if self.status == 405 { "Allow: GET, HEAD\r\n" } else { "" };
         let head = format!(
             "HTTP/1.1 {} {reason}\r\nContent-Type: {}\r\nContent-Length: {}\r\n{allow}Cache-Control: no-store\r\n\
-             Content-Security-Policy: default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'\r\n\
+             Content-Security-Policy: default-src 'none'; style-src 'self'; frame-ancestors 'none'\r\n\
              X-Content-Type-Options: nosniff\r\nConnection: close\r\n\r\n",
             self.status,
             self.content_type,
@@ -115,6 +115,7 @@ fn resource(path: &str, snapshot: &Snapshot) -> Answer {
             Ok(page) => Answer::of("text/html; charset=utf-8", page),
             Err(error) => Answer::text(503, format!("the page cannot be made: {error:#}")),
         },
+        "/style.css" => Answer::of("text/css; charset=utf-8", page::STYLE.to_owned()),
         "/metrics" => Answer::of("text/plain; version=0.0.4; charset=utf-8", metrics::render(snapshot)),
         "/status.json" => match serde_json::to_string(snapshot) {
             Ok(json) => Answer::of("application/json", json + "\n"),
