@@ -86,7 +86,7 @@ bench-python: cargo ## k-means and Baum-Welch beside scikit-learn and hmmlearn, 
 
 # libFuzzer on the stable compiler: the flags are those that cargo-fuzz sets. A target is needed, or build scripts get them too.
 FUZZ_SECONDS ?= 60
-FUZZ_TARGETS := perf_csv perf_json table trace model procfs ledger qmp resctrl
+FUZZ_TARGETS := perf_csv perf_json table trace model procfs ledger qmp resctrl config journal request
 FUZZ_FLAGS := -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
     -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
     -Cllvm-args=-sanitizer-coverage-trace-compares
@@ -105,6 +105,7 @@ nightly: build guest ## what takes longer than CI may
 	@scripts/require $(NEEDS_GUESTS) $(NEEDS_CONFORMANCE)
 	$(CARGO) build --workspace
 	EMULATION_COSTS_AT_MOST=3 PROPTEST_CASES=5000 PHASECAST_PROGRAMS=all REQUIRE_HOSTS=simulated,emulated,replayed REQUIRE_TOOLS=1 $(CARGO) $(RUN_TESTS) --workspace
+	PHASECAST_SOAK_SECONDS=3600 $(CARGO) test -p tests --test daemon_on_guests -- --nocapture stay_flat
 	$(PHASECAST) image build
 	$(PHASECAST) experiment run harness/experiments/quickstart.toml --quanta 1000
 	$(TARGET)/debug/phasecast qemu install --cache $(TEST_CACHE)

@@ -74,13 +74,15 @@ pub fn turn(
 
     let mut outcomes = Vec::new();
     if !decision.moves.is_empty() {
+        // Whatever becomes of this process, it is known what it was about to do.
+        journal.flush()?;
         outcomes = host.apply(&decision.moves).map_err(failed)?;
         journal.did(number, &outcomes)?;
         let (done, refused) = sort(&outcomes);
         policy.confirm(&done, &refused);
     }
     journal.flush()?;
-    Ok(Turn { quantum: number, observation, scores, decision, outcomes })
+    Ok(Turn { quantum: number, at: None, observation, scores, decision, outcomes })
 }
 
 /// Takes `quanta` turns, shows each to `follower`, and ends the journal, whatever happens. Answers what the journal

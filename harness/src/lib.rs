@@ -60,6 +60,8 @@ pub mod artefact;
 
 pub mod control;
 
+pub mod explain;
+
 pub mod report;
 
 pub mod curves;
@@ -71,5 +73,7 @@ pub mod experiment;
 pub mod survey;
 
 pub mod score;
+
+pub mod daemon;
 
 pub mod cli;

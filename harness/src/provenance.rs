@@ -68,6 +68,13 @@ pub fn time_of(moment: SystemTime) -> String {
     format!("{}T{hour:02}:{minute:02}:{second:02}Z", date_of(moment))
 }
 
+/// The time of so many milliseconds after 1970 in UTC, as `2026-01-31T23:59:59.250Z`.
+#[must_use]
+pub fn time_of_millis(millis: u64) -> String {
+    let time = time_of(UNIX_EPOCH + std::time::Duration::from_millis(millis));
+    format!("{}.{:03}Z", time.trim_end_matches('Z'), millis % 1000)
+}
+
 /// Year, month and day of the day that is `days` after 1970-01-01: whole years first, then whole months.
 fn civil(mut days: u64) -> (u64, usize, u64) {
     let leap = |year: u64| year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));

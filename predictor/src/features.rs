@@ -175,6 +175,13 @@ fn usable(reading: Reading) -> Option<f64> {
     }
 }
 
+/// Whether the vCPU did next to nothing, as far as what was counted tells; one of which nothing was counted is not idle.
+#[must_use]
+pub fn is_idle(sample: &Sample) -> bool {
+    let retired = sample.count(Event::Instructions);
+    retired == Some(0) || idle_share(sample).is_some_and(|share| share > IDLE_SHARE_BOUND)
+}
+
 /// Idle cycles as a share of all cycles, where both were read and any passed; else the share of the time in which the
 /// vCPU was on no CPU, where the host says.
 fn idle_share(sample: &Sample) -> Option<f64> {

@@ -38,6 +38,8 @@ pub mod exact;
 
 pub mod search;
 
+pub mod rules;
+
 mod greedy;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -49,6 +51,8 @@ use crate::contention::{Contention, Demand, Slowdown};
 use crate::counters::VcpuId;
 use crate::phases::PhaseId;
 use crate::topology::{DomainId, Topology};
+
+use self::rules::Rules;
 
 /// The LLC domain of every vCPU.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -116,6 +120,8 @@ pub struct Problem<'a> {
     pub outlook: &'a [Stretch],
     /// vCPUs that must stay where they are.
     pub pinned: &'a BTreeSet<VcpuId>,
+    /// What counts more, and what may not cross nodes; who stays is told by `pinned`.
+    pub rules: &'a Rules,
     /// Price of each vCPU that ends in another domain than now, in slowdowns.
     pub migration_cost: f64,
     /// What a step must gain, as a share of the slowdowns of the two domains it touches.
@@ -221,7 +227,8 @@ impl Problem<'_> {
     #[must_use]
     pub fn domain_cost(&self, placement: &Placement, domain: DomainId) -> Vec<f64> {
         let members: Vec<VcpuId> = placement.members(domain).collect();
-        let sum = |stretch: &Stretch| self.slowdowns(&members, stretch).iter().map(|slowdown| slowdown.0).sum::<f64>();
+        let worth = |(vcpu, slowdown): (&VcpuId, &Slowdown)| self.rules.worth(*vcpu, *slowdown);
+        let sum = |stretch: &Stretch| members.iter().zip(&self.slowdowns(&members, stretch)).map(worth).sum::<f64>();
         self.outlook.iter().map(|stretch| stretch.share * sum(stretch)).collect()
     }
 

@@ -22,6 +22,8 @@
 //!
 //! - A vCPU that moved, or whose move was refused, stays where it is for [`Settings::cooldown_quanta`].
 //! - In the long run there are at most [`Settings::moves_per_vcpu_quantum`] moves for each vCPU and quantum.
+//! - What the operator ordered ([`Rules`]) holds under every policy: who is excluded stays, and who belongs in a domain is
+//!   brought there and stays. Orders are not counted against the budget's room, only spent from it.
 //! - A policy that reads counters does not move a vCPU of which nothing is known.
 //! - Every move is scored. A policy that weighs its moves stops for a while when those of late did not pay; the others
 //!   claim nothing, and go on.
@@ -35,6 +37,8 @@ mod budget;
 mod di;
 mod kind;
 mod load_balance;
+mod load_only;
+mod orders;
 mod random;
 mod round_robin;
 mod settings;
@@ -61,6 +65,7 @@ use crate::counters::{Sample, VcpuId};
 use crate::forecast::Forecast;
 use crate::model::Model;
 use crate::phases::PhaseId;
+use crate::placement::rules::{self, Rules, Whereabouts};
 use crate::placement::{Move, Placement, Plan, Problem, Step, Stretch};
 use crate::topology::{DomainId, Topology};
 
@@ -123,6 +128,7 @@ pub struct Policy {
     settled: Vec<MoveScore>,
     /// What is expected over the horizon, after the last quantum.
     outlook: Vec<Stretch>,
+    rules: Rules,
     quanta: u64,
 }
 
@@ -138,6 +144,13 @@ impl Policy {
     #[must_use]
     pub fn stay_put(topology: Topology) -> Self {
         Self::with(PolicyKind::StayPut, Settings::default(), topology, None)
+    }
+
+    /// Knows nothing but who is at work: stays put, or balances the load if `kind` is [`PolicyKind::LoadBalance`]; any other
+    /// kind needs a model, and moves nobody without one.
+    #[must_use]
+    pub fn load_only(kind: PolicyKind, settings: Settings, topology: Topology) -> Self {
+        Self::with(kind, settings, topology, None)
     }
 
     fn with(kind: PolicyKind, settings: Settings, topology: Topology, model: Option<Model>) -> Self {
@@ -158,6 +171,7 @@ impl Policy {
             scores: Vec::new(),
             settled: Vec::new(),
             outlook: Vec::new(),
+            rules: Rules::default(),
             quanta: 0,
         }
     }
@@ -166,6 +180,18 @@ impl Policy {
     #[must_use]
     pub const fn kind(&self) -> PolicyKind {
         self.kind
+    }
+
+    /// From now on it goes by these rules. Whoever they name and is not here is kept in mind for when it comes.
+    pub fn obey(&mut self, rules: Rules) {
+        self.rules = rules;
+    }
+
+    /// From now on it weighs by these settings, and keeps all that it has learned. Its forecaster and the horizon for which that
+    /// was made ready stay as they are for vCPUs that are here.
+    pub fn adjust(&mut self, settings: Settings) {
+        let Settings { forecaster, horizon_quanta, seed, .. } = self.settings;
+        self.settings = Settings { forecaster, horizon_quanta, seed, ..settings };
     }
 
     /// Where it believes everybody runs.
@@ -203,7 +229,7 @@ impl Policy {
             self.watches.entry(vcpu).or_insert_with(watch);
         }
         self.quanta += 1;
-        let Some(model) = &self.model else { return };
+        let Some(model) = &self.model else { return self.observe_load(seen.samples) };
         for sample in seen.samples {
             if let Some(watch) = self.watches.get_mut(&sample.vcpu) {
                 watch.observe(model, sample);
@@ -240,10 +266,11 @@ impl Policy {
     fn decision(&self, model: &Model, random: &mut ChaCha8Rng) -> Decision {
         let pinned = self.pinned();
         let problem = self.problem(model, &pinned);
-        let (plan, note) = if self.kind.weighs() {
+        let ordered = orders::choose(&self.view(&pinned), &self.rules);
+        let (plan, note) = if self.kind.weighs() && ordered.is_none() {
             (problem.solve(), String::new())
         } else {
-            let Choice { placement, note } = self.choose(&pinned, random);
+            let Choice { placement, note } = ordered.unwrap_or_else(|| self.choose(&pinned, random));
             let (cost_before, cost_after) = (problem.cost(&self.placement), problem.cost(&placement));
             (Plan { placement, cost_before, cost_after, alternatives: BTreeMap::new() }, note)
         };
@@ -264,8 +291,9 @@ impl Policy {
     pub fn confirm(&mut self, done: &[Move], refused: &[Move]) {
         let mut ledger = std::mem::take(&mut self.ledger);
         if let Some(model) = &self.model {
+            // What a move was worth is told in slowdowns, whoever counts for more.
             let pinned = BTreeSet::new();
-            let problem = self.problem(model, &pinned);
+            let problem = Problem { rules: rules::NONE, ..self.problem(model, &pinned) };
             let quantum = self.quanta.saturating_sub(1);
             let settled = ledger.open(quantum, done, &problem, &self.settings.points(), &self.watches);
             self.settled.extend(settled);
@@ -289,15 +317,7 @@ impl Policy {
 
     /// How a policy that does not weigh its moves chooses.
     fn choose(&self, pinned: &BTreeSet<VcpuId>, random: &mut ChaCha8Rng) -> Choice {
-        let view = View {
-            topology: &self.topology,
-            settings: &self.settings,
-            placement: &self.placement,
-            watches: &self.watches,
-            pinned,
-            most_moves: self.most_moves(),
-            quanta: self.quanta,
-        };
+        let view = self.view(pinned);
         match self.kind {
             PolicyKind::Random => random::choose(&view, random),
             PolicyKind::LoadBalance => load_balance::choose(&view),
@@ -310,6 +330,18 @@ impl Policy {
         }
     }
 
+    fn view<'a>(&'a self, pinned: &'a BTreeSet<VcpuId>) -> View<'a> {
+        View {
+            topology: &self.topology,
+            settings: &self.settings,
+            placement: &self.placement,
+            watches: &self.watches,
+            pinned,
+            most_moves: self.most_moves(),
+            quanta: self.quanta,
+        }
+    }
+
     fn problem<'a>(&'a self, model: &'a Model, pinned: &'a BTreeSet<VcpuId>) -> Problem<'a> {
         Problem {
             topology: &self.topology,
@@ -318,6 +350,7 @@ impl Policy {
             current: &self.placement,
             outlook: &self.outlook,
             pinned,
+            rules: &self.rules,
             migration_cost: self.settings.migration_cost_quanta / f64::from(self.settings.horizon_quanta.max(1)),
             min_gain_share: self.settings.min_gain_share,
             most_moves: self.most_moves(),
@@ -325,8 +358,10 @@ impl Policy {
     }
 
     fn pinned(&self) -> BTreeSet<VcpuId> {
+        let is_held = |vcpu: VcpuId| self.rules.of(vcpu).whereabouts != Whereabouts::Anywhere;
         let is_pinned = |watch: &Watch| self.kind.reads_counters() && watch.is_unknown() || watch.cooling_quanta() > 0;
-        self.watches.iter().filter(|(_, watch)| is_pinned(watch)).map(|(vcpu, _)| *vcpu).collect()
+        let pinned = self.watches.iter().filter(|(vcpu, watch)| is_held(**vcpu) || is_pinned(watch));
+        pinned.map(|(vcpu, _)| *vcpu).collect()
     }
 
     fn most_moves(&self) -> usize {
@@ -405,14 +440,23 @@ impl Policy {
                 gain: step.gain,
                 needed: step.needed,
             }),
-            verdict: self.verdict(watch, domain, plan.placement.0.get(&vcpu).copied(), step),
+            verdict: self.verdict((vcpu, watch), domain, plan.placement.0.get(&vcpu).copied(), step),
         }
     }
 
-    fn verdict(&self, watch: &Watch, home: Option<DomainId>, target: Option<DomainId>, step: Option<&Step>) -> Verdict {
+    fn verdict(
+        &self,
+        (vcpu, watch): (VcpuId, &Watch),
+        home: Option<DomainId>,
+        target: Option<DomainId>,
+        step: Option<&Step>,
+    ) -> Verdict {
+        let whereabouts = self.rules.of(vcpu).whereabouts;
         let is_short = |step: &Step| self.budget.moves() < 1 + usize::from(step.exchanged_with.is_some());
         match (step, target) {
             (_, Some(to)) if home != Some(to) => Verdict::Moves { to },
+            _ if whereabouts == Whereabouts::Excluded => Verdict::Excluded,
+            _ if whereabouts != Whereabouts::Anywhere => Verdict::Ordered,
             _ if self.kind == PolicyKind::StayPut => Verdict::NeverMoves,
             _ if self.kind.reads_counters() && watch.is_unknown() => Verdict::NothingKnown,
             _ if watch.cooling_quanta() > 0 => Verdict::CoolsDown { quanta: watch.cooling_quanta() },
@@ -425,18 +469,6 @@ impl Policy {
             (Some(step), _) if is_short(step) => Verdict::BudgetSpent,
             _ => Verdict::OthersMove,
         }
-    }
-
-    fn without_model(&self) -> Decision {
-        let rationale = Rationale {
-            policy: self.kind,
-            note: String::new(),
-            pause_quanta: 0,
-            cost_before: 0.0,
-            cost_after: 0.0,
-            vcpus: Vec::new(),
-        };
-        Decision { moves: Vec::new(), forecasts: Vec::new(), rationale }
     }
 }
 

@@ -5,8 +5,10 @@
 pub mod cache;
 pub mod catalogue;
 pub mod contention;
+pub mod daemon;
 pub mod doctor;
 pub mod experiment;
+pub mod explain;
 pub mod guests;
 pub mod image;
 pub mod import;
@@ -19,6 +21,7 @@ pub mod score;
 mod spinner;
 pub mod stream;
 pub mod survey;
+pub mod top;
 pub mod topology;
 pub mod train;
 
@@ -73,6 +76,14 @@ enum Command {
     Restore(restore::Args),
     /// Run an experiment and write its report.
     Experiment(experiment::Args),
+    /// Watch this machine's guests and, if told to, move their vCPUs.
+    Daemon(daemon::Args),
+    /// Show what the daemon does, every second.
+    Top(top::Args),
+    /// Say why vCPUs were moved or not, from a journal.
+    Explain(explain::Args),
+    #[command(hide = true)]
+    Watchdog(daemon::WatchdogArgs),
     /// Measure the test bed itself: programs alone and together, and what the results depend on.
     Survey(survey::Args),
 }
@@ -100,6 +111,10 @@ pub fn main() -> ExitCode {
             Command::Place(args) => place::run(args, interrupt),
             Command::Restore(args) => restore::run(args, interrupt),
             Command::Experiment(args) => experiment::run(args, interrupt),
+            Command::Daemon(args) => daemon::run(args, interrupt),
+            Command::Top(args) => top::run(args, interrupt),
+            Command::Explain(args) => explain::run(args, interrupt),
+            Command::Watchdog(args) => daemon::watchdog(args, interrupt),
             Command::Survey(args) => survey::run(args, interrupt),
         }
     });

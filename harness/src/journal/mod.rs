@@ -2,9 +2,11 @@
 //! and for the report; `docs/journal-format.md` describes each line.
 //!
 //! The journal is written under its own name, line by line, and flushed at the end of each quantum, so that a run that
-//! is killed leaves what it did up to there. It holds no date: the same run on a host that repeats itself writes the
-//! same bytes.
+//! is killed leaves what it did up to there. It asks no clock: the same run on a host that repeats itself writes the
+//! same bytes. A daemon hands it one, and writes a journal without end into a [`folder`].
 
+pub mod folder;
+pub mod note;
 mod read;
 pub mod run;
 mod write;
@@ -17,19 +19,25 @@ use serde::{Deserialize, Serialize};
 
 use crate::host::{MoveOutcome, Observation};
 
-pub use read::{Journal, Unfinished};
+pub use read::{Journal, Noted, Unfinished};
 pub use write::JournalWriter;
 
+use note::{Note, Part, UnixMillis};
 use run::RunDescription;
 
-/// The version of the format that this release writes, and the only one that it reads.
-pub const VERSION: u32 = 2;
+/// The version of the format that this release writes.
+pub const VERSION: u32 = 3;
+
+/// The oldest version that this release reads: it knew no notes and no parts.
+pub const OLDEST: u32 = 2;
 
 /// One quantum from seeing to doing.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Turn {
     /// The number of the quantum, from 0.
     pub quantum: u64,
+    /// When it was over, where the run kept wall time.
+    pub at: Option<UnixMillis>,
     /// What the host saw.
     pub observation: Observation,
     /// What moves of earlier quanta were worth that the policy could tell now.
@@ -48,6 +56,8 @@ pub enum Ending {
     Complete,
     /// On somebody's request.
     Interrupted,
+    /// It goes on in the next file.
+    GoesOn,
     /// Because of this.
     Failed(String),
 }
@@ -57,15 +67,32 @@ pub enum Ending {
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 enum Line {
     /// The first line.
-    Header { version: u32, run: RunDescription },
+    Header {
+        version: u32,
+        #[serde(default = "Part::whole", skip_serializing_if = "Part::is_whole")]
+        part: Part,
+        run: RunDescription,
+    },
     /// The host let the quantum pass.
-    Saw { quantum: u64, observation: Observation },
+    Saw {
+        quantum: u64,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        at: Option<UnixMillis>,
+        observation: Observation,
+    },
     /// The policy told what earlier moves were worth; absent where it told nothing.
     Scored { quantum: u64, scores: Vec<MoveScore> },
     /// The policy decided.
     Decided { quantum: u64, decision: Decision },
     /// The host answered the decision's moves; absent where there were none.
     Did { quantum: u64, outcomes: Vec<MoveOutcome> },
+    /// Something beside the quanta, after so many of them.
+    Noted {
+        quantum: u64,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        at: Option<UnixMillis>,
+        note: Note,
+    },
     /// The last line; absent from a run that was killed.
     Ended { quanta: u64, how: Ending },
 }

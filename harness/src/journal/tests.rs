@@ -65,7 +65,7 @@ fn turn(quantum: u64, moves: usize) -> Turn {
     let scores = if quantum == 2 { vec![score] } else { vec![] };
     let decision = Decision { moves: vec![request; moves], forecasts: vec![], rationale };
     let outcomes = vec![MoveOutcome { requested: request, refusal: Some("full".to_owned()) }; moves];
-    Turn { quantum, observation, scores, decision, outcomes }
+    Turn { quantum, at: None, observation, scores, decision, outcomes }
 }
 
 /// The journal of three turns, of which the second moves somebody.
@@ -98,7 +98,15 @@ fn what_is_written_is_read_again() {
     let journal = read(&text).expect("just written");
     assert_eq!(
         journal,
-        Journal { run: run(), turns, unfinished: None, ending: Some(Ending::Complete), cut_short: false }
+        Journal {
+            run: run(),
+            part: Part::WHOLE,
+            notes: vec![],
+            turns,
+            unfinished: None,
+            ending: Some(Ending::Complete),
+            cut_short: false
+        }
     );
 }
 
@@ -134,7 +142,7 @@ fn what_is_no_journal_of_this_version_is_refused_by_line() {
     assert!(refusal("PAR1\n").contains("it is no journal of Phasecast"));
     assert_eq!(
         refusal("{\"header\":{\"version\":1,\"run\":{}}}\n"),
-        "failed to read journal J, line 1: it has format version 1, and this release reads version 2; \
+        "failed to read journal J, line 1: it has format version 1, and this release reads versions 2 and 3; \
          run the experiment again"
     );
     let (text, _) = written();
@@ -156,4 +164,95 @@ fn what_is_no_journal_of_this_version_is_refused_by_line() {
 fn a_folder_that_is_not_there_is_named() {
     let error = JournalWriter::create(Path::new("/nowhere/j.jsonl"), &run()).expect_err("not there").to_string();
     assert!(error.starts_with("failed to create journal /nowhere/j.jsonl: No such file"), "{error}");
+}
+
+/// Journals in folders.
+mod folders {
+    use super::*;
+    use crate::journal::folder::{JournalFolder, Rotation, files_in};
+
+    fn tick() -> UnixMillis {
+        UnixMillis(1_800_000_000_000)
+    }
+
+    const SMALL: Rotation = Rotation { file_bytes: 4000, files: 3, quiet_kept_one_in: 1 };
+
+    fn open(folder: &Path, rotation: Rotation) -> JournalFolder {
+        JournalFolder::open(folder, rotation, run(), Some(tick)).expect("a writable folder")
+    }
+
+    fn note(journal: &mut JournalFolder, turn: &Turn) {
+        journal.writer().saw(turn.quantum, &turn.observation).expect("writable");
+        journal.writer().decided(turn.quantum, &turn.decision).expect("writable");
+        if !turn.outcomes.is_empty() {
+            journal.writer().did(turn.quantum, &turn.outcomes).expect("writable");
+        }
+        journal.writer().flush().expect("writable");
+        let present = || vec![Note::Present { vcpus: turn.observation.arrivals.clone() }];
+        journal.rotate_if_full(turn.quantum + 1, present).expect("writable");
+    }
+
+    #[test]
+    fn files_are_bounded_in_size_and_number_and_each_reads_alone() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let mut journal = open(folder.path(), SMALL);
+        for quantum in 0..100 {
+            note(&mut journal, &turn(quantum, usize::from(quantum % 7 == 0)));
+            let files = files_in(folder.path()).expect("listed");
+            assert!(files.len() <= 3);
+            for (_, file) in files {
+                assert!(file.metadata().expect("there").len() < 4000 + 2000, "{}", file.display());
+            }
+        }
+        journal.end(100, Ending::Interrupted).expect("writable");
+        let files = files_in(folder.path()).expect("listed");
+        let read: Vec<Journal> = files.iter().map(|(_, file)| Journal::read(file).expect("a journal")).collect();
+        let quanta: Vec<u64> = read.iter().flat_map(|file| &file.turns).map(|turn| turn.quantum).collect();
+        assert!(quanta.windows(2).all(|pair| pair[0] + 1 == pair[1]) && quanta.last() == Some(&99), "{quanta:?}");
+        for (place, file) in read.iter().enumerate() {
+            assert_eq!(file.run, run());
+            assert!(matches!(file.notes[0].note, Note::Present { .. }), "{:?}", file.notes);
+            let last = place + 1 == read.len();
+            assert_eq!(file.ending, Some(if last { Ending::Interrupted } else { Ending::GoesOn }));
+            assert!(file.turns.iter().all(|turn| turn.at == Some(tick())));
+        }
+    }
+
+    #[test]
+    fn one_that_was_killed_is_left_as_it_is_and_the_next_begins_a_file_of_its_own() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let mut journal = open(folder.path(), SMALL);
+        note(&mut journal, &turn(0, 1));
+        let killed = journal.file();
+        drop(journal);
+        let text = std::fs::read(&killed).expect("written");
+        std::fs::write(&killed, &text[..text.len() - 9]).expect("writable");
+        let mut journal = open(folder.path(), SMALL);
+        note(&mut journal, &turn(0, 0));
+        let files = files_in(folder.path()).expect("listed");
+        assert_eq!(files.iter().map(|(number, _)| *number).collect::<Vec<_>>(), [1, 2]);
+        let torn = Journal::read(&killed).expect("as far as it goes");
+        assert!(torn.cut_short && torn.unfinished.is_some() && torn.ending.is_none());
+        assert_eq!(Journal::read(&files[1].1).expect("a journal").turns.len(), 1);
+    }
+
+    #[test]
+    fn quiet_quanta_are_thinned_and_eventful_ones_are_kept() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let mut journal = open(folder.path(), Rotation { file_bytes: 1 << 20, quiet_kept_one_in: 10, ..SMALL });
+        for quantum in 0..40 {
+            let mut turn = turn(quantum, usize::from(quantum == 13));
+            turn.observation.guest_events.clear();
+            if quantum != 27 {
+                turn.observation.arrivals.clear();
+            }
+            note(&mut journal, &turn);
+        }
+        let file = journal.file();
+        journal.end(40, Ending::Interrupted).expect("writable");
+        let read = Journal::read(&file).expect("a journal");
+        assert_eq!(read.turns.iter().map(|turn| turn.quantum).collect::<Vec<_>>(), [0, 10, 13, 20, 27, 30]);
+        assert_eq!(read.turns[2].outcomes.len(), 1);
+        assert_eq!(read.unfinished, None);
+    }
 }

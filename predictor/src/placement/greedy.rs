@@ -5,9 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use super::{Placement, Plan, Problem, Step};
-use crate::contention::Demand;
+use super::{Placement, Plan, Problem, Step, correct};
 use crate::contention::experience::Member;
+use crate::contention::{Demand, Slowdown};
 use crate::counters::VcpuId;
 use crate::topology::DomainId;
 
@@ -103,15 +103,24 @@ impl<'a> Greedy<'a> {
         (0..self.demands.len()).map(|stretch| self.cost_of(stretch, self.members[domain].iter().copied())).collect()
     }
 
-    /// The sum of slowdowns of these, were they in one domain.
+    /// What the slowdowns of these cost together, were they in one domain.
     fn cost_of(&self, stretch: usize, members: impl Iterator<Item = usize> + Clone) -> f64 {
-        let Problem { contention, experience, .. } = self.problem;
+        let Problem { contention, experience, rules, .. } = self.problem;
         let (demands, known) = (&self.demands[stretch], &self.known[stretch]);
-        if experience.is_empty() || !members.clone().all(|vcpu| known[vcpu].is_some()) {
+        let is_seen = !experience.is_empty() && members.clone().all(|vcpu| known[vcpu].is_some());
+        if !rules.is_uneven() && !is_seen {
             return contention.domain_cost(members.map(|vcpu| demands[vcpu]));
         }
-        let members = members.filter_map(|vcpu| Some((demands[vcpu], known[vcpu]?)));
-        contention.domain_cost_as_seen(members, experience)
+        if !rules.is_uneven() {
+            let members = members.filter_map(|vcpu| Some((demands[vcpu], known[vcpu]?)));
+            return contention.domain_cost_as_seen(members, experience);
+        }
+        let demands: Vec<Demand> = members.clone().map(|vcpu| demands[vcpu]).collect();
+        let known: Vec<Option<Member>> = members.clone().map(|vcpu| known[vcpu]).collect();
+        let mut slowdowns: Vec<Slowdown> = Vec::with_capacity(demands.len());
+        contention.slowdowns(&demands, &mut slowdowns);
+        correct(experience, &known, &mut slowdowns);
+        members.zip(&slowdowns).map(|(vcpu, slowdown)| rules.worth(self.vcpus[vcpu], *slowdown)).sum()
     }
 
     /// The mean of the sum of slowdowns.
@@ -131,7 +140,8 @@ impl<'a> Greedy<'a> {
 
     fn pairs(&self) -> Vec<(usize, usize)> {
         let domains = self.members.len();
-        (0..domains).flat_map(|one| (one + 1..domains).map(move |other| (one, other))).collect()
+        let pairs = (0..domains).flat_map(|one| (one + 1..domains).map(move |other| (one, other)));
+        pairs.filter(|(one, other)| self.problem.may_cross(DomainId(*one as u32), DomainId(*other as u32))).collect()
     }
 
     /// How many more may move, as far as one step cares.

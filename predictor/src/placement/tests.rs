@@ -51,6 +51,7 @@ impl Scene {
             current: &self.current,
             outlook: &self.outlook,
             pinned: &self.pinned,
+            rules: rules::NONE,
             migration_cost,
             min_gain_share,
             most_moves: usize::MAX,
@@ -174,6 +175,35 @@ fn what_only_begins_to_pay_later_is_not_done_yet() {
     assert!(step.gain > step.needed && !step.is_worth_it(), "{step:?}");
 }
 
+#[test]
+fn what_counts_more_is_helped_first() {
+    // One CPU is free beside a harmless neighbour; whoever takes it leaves the other two together.
+    let guests = [(0, demand(&CHASE)), (0, demand(&CHASE)), (0, demand(&CHASE)), (1, demand(&COMPUTE))];
+    let scene = Scene::new(&[3, 2], &guests);
+    let goes = |rule: rules::Rule| {
+        let rules = Rules::new([(vcpu(1), rule)].into(), rules::Nodes::Across);
+        let problem = Problem { rules: &rules, ..scene.problem(0.0, 0.0) };
+        scene.current.moves_to(&problem.solve().placement)[0].vcpu
+    };
+    assert_eq!(goes(rules::Rule::default()), vcpu(0), "of equals the first");
+    assert_eq!(goes(rules::Rule { weight: 3.0, ..rules::Rule::default() }), vcpu(1));
+    assert_eq!(goes(rules::Rule { target: Some(Slowdown(1.05)), ..rules::Rule::default() }), vcpu(1));
+}
+
+#[test]
+fn within_nodes_nobody_leaves_the_node_of_its_memory() {
+    let guests = [(0, demand(&CHASE)), (0, demand(&STREAM)), (1, demand(&COMPUTE)), (1, demand(&COMPUTE))];
+    let mut scene = Scene::new(&[2, 2], &guests);
+    let mut domains = scene.topology.domains().to_vec();
+    domains[1].node = NodeId(1);
+    scene.topology = Topology::new(domains).expect("sound");
+    let rules = Rules::new(BTreeMap::new(), rules::Nodes::Within);
+    let plan = |rules| Problem { rules, ..scene.problem(0.05, 0.02) }.solve();
+    assert_eq!(plan(&rules).placement, scene.current);
+    assert!(plan(&rules).alternatives.is_empty());
+    assert_ne!(plan(rules::NONE).placement, scene.current);
+}
+
 fn any_scene(cpus: Vec<u32>) -> impl Strategy<Value = Scene> {
     let domains = u32::try_from(cpus.len()).expect("few");
     let guest = (0..domains, (0.0f64..0.1, 0.0f64..6.0, 0.0f64..5.0, 0.0f64..1.0));
@@ -218,6 +248,22 @@ proptest! {
         let scene = Scene::new(&[2, 2], &guests);
         let problem = scene.problem(migration_cost, 0.0);
         prop_assert!((problem.solve().cost_after - scene.exhaustive(&problem)).abs() < 1e-9);
+    }
+
+    #[test]
+    fn even_rules_change_nothing_and_uneven_ones_never_make_it_worse(
+        scene in any_scene(vec![2, 2, 3]), weight in 0.1f64..10.0, target in 1.0f64..2.0
+    ) {
+        let cost = |rules: &Rules| {
+            let problem = Problem { rules, ..scene.problem(0.1, 0.02) };
+            let plan = problem.solve();
+            (problem.cost(&plan.placement), plan)
+        };
+        let even = Rules::new([(vcpu(0), rules::Rule::default())].into(), rules::Nodes::Across);
+        prop_assert_eq!(cost(&even), cost(rules::NONE));
+        let rule = rules::Rule { weight, target: Some(Slowdown(target)), ..rules::Rule::default() };
+        let (after, plan) = cost(&Rules::new([(vcpu(0), rule)].into(), rules::Nodes::Across));
+        prop_assert!(after <= plan.cost_before + 1e-9);
     }
 
     #[test]

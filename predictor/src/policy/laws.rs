@@ -3,6 +3,7 @@
 use super::*;
 use crate::contention::{Calibration, Slowdown};
 use crate::forecast::kind::ForecasterKind;
+use crate::placement::rules::{Nodes, Rule};
 use crate::scenes::{Guest, Kind, World, changing_partners, trained, two_by_two, vcpu};
 
 /// The moves of each quantum under a policy.
@@ -52,6 +53,53 @@ fn every_policy_keeps_the_budget_the_cool_down_and_the_number_of_cpus() {
             assert!(world.placement.members(domain.id).count() <= 2, "{kind}");
         }
         assert_eq!(made > 0, !matches!(kind, PolicyKind::StayPut | PolicyKind::LoadBalance), "{kind}: {made} moves");
+    }
+}
+
+fn rule(whereabouts: Whereabouts) -> Rule {
+    Rule { whereabouts, ..Rule::default() }
+}
+
+#[test]
+fn an_excluded_vcpu_is_never_moved_whatever_the_policy() {
+    let guests = changing_partners();
+    for kind in PolicyKind::ALL {
+        let mut policy = policy(kind, Settings::default(), &guests);
+        policy.obey(Rules::new([(vcpu(0), rule(Whereabouts::Excluded))].into(), Nodes::Across));
+        let moved = moves(&mut policy, &mut World::new(&guests), 200);
+        assert!(moved.iter().flatten().all(|moved| moved.vcpu != vcpu(0)), "{kind}");
+    }
+}
+
+#[test]
+fn who_belongs_in_a_domain_is_brought_there_and_stays_whatever_the_policy() {
+    let guests = changing_partners();
+    for kind in PolicyKind::ALL {
+        let mut world = World::new(&guests);
+        let target = DomainId(1 - world.placement.0[&vcpu(0)].0);
+        let mut policy = policy(kind, Settings::default(), &guests);
+        policy.obey(Rules::new([(vcpu(0), rule(Whereabouts::In(target)))].into(), Nodes::Across));
+        let moved = moves(&mut policy, &mut world, 200);
+        let own: Vec<&Move> = moved.iter().flatten().filter(|moved| moved.vcpu == vcpu(0)).collect();
+        assert_eq!(own.len(), 1, "{kind}: {own:?}");
+        assert_eq!(world.placement.0[&vcpu(0)], target, "{kind}");
+        for domain in two_by_two().domains() {
+            assert!(world.placement.members(domain.id).count() <= 2, "{kind}");
+        }
+    }
+}
+
+#[test]
+fn without_a_model_load_is_balanced_orders_are_kept_and_nobody_else_moves() {
+    let guests = steady(&[Kind::Chase, Kind::Compute, Kind::Compute]);
+    for (kind, moved) in [(PolicyKind::LoadBalance, 1), (PolicyKind::StayPut, 0), (PolicyKind::Reactive, 0)] {
+        let mut world = World::new(&guests);
+        world.placement.0.values_mut().for_each(|home| *home = DomainId(0));
+        let mut policy = Policy::load_only(kind, Settings::default(), two_by_two());
+        assert_eq!(moves(&mut policy, &mut world, 20).concat().len(), moved, "{kind}");
+        policy.obey(Rules::new([(vcpu(2), rule(Whereabouts::In(DomainId(1))))].into(), Nodes::Across));
+        moves(&mut policy, &mut world, 20);
+        assert_eq!(world.placement.0[&vcpu(2)], DomainId(1), "{kind}");
     }
 }
 

@@ -63,6 +63,8 @@ pub enum VcpuState {
     Unseen,
     /// It did nothing.
     Idle,
+    /// It worked, and there is no model to say at what.
+    Busy,
     /// These counters were absent.
     Missing {
         /// Which ones.
@@ -141,6 +143,10 @@ pub enum Verdict {
     },
     /// The policy moves nobody.
     NeverMoves,
+    /// The operator wants it left alone.
+    Excluded,
+    /// The operator wants it where it is, or nowhere else than in a domain that has no room for it now.
+    Ordered,
     /// Nothing is known about it.
     NothingKnown,
     /// It moved, or was refused, not long ago.
@@ -174,6 +180,7 @@ impl std::fmt::Display for VcpuState {
         match self {
             VcpuState::Unseen => out.write_str("not seen yet"),
             VcpuState::Idle => out.write_str("idle"),
+            VcpuState::Busy => out.write_str("at work"),
             VcpuState::Missing { events } => {
                 let names: Vec<_> = events.iter().map(|event| event.name()).collect();
                 write!(out, "no counts of {}", names.join(", "))
@@ -191,6 +198,8 @@ impl std::fmt::Display for Verdict {
         match self {
             Verdict::Moves { to } => write!(out, "moves to domain {}", to.0),
             Verdict::NeverMoves => out.write_str("stays: the policy moves nobody"),
+            Verdict::Excluded => out.write_str("stays: the operator wants it left alone"),
+            Verdict::Ordered => out.write_str("stays: the operator ordered where it belongs"),
             Verdict::NothingKnown => out.write_str("stays: nothing is known about it"),
             Verdict::CoolsDown { quanta } => write!(out, "stays: cools down for {quanta} more quanta"),
             Verdict::NoRoom => out.write_str("stays: nowhere else to go"),

@@ -44,6 +44,11 @@ impl View<'_> {
         !self.pinned.contains(&vcpu)
     }
 
+    /// Whether it moved, or was refused, not long ago.
+    pub(super) fn is_cooling(&self, vcpu: VcpuId) -> bool {
+        self.watches.get(&vcpu).is_some_and(|watch| watch.cooling_quanta() > 0)
+    }
+
     /// Whether `domain` has a CPU that nobody has in `placement`.
     pub(super) fn has_room(&self, placement: &Placement, domain: DomainId) -> bool {
         placement.members(domain).count() < self.topology.capacity(domain)

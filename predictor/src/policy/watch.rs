@@ -8,6 +8,7 @@ use super::settings::Settings;
 use super::trust::Trust;
 use crate::contention::{Calibration, Demand, Slowdown};
 use crate::counters::{Event, Sample};
+use crate::features;
 use crate::features::Observed;
 use crate::forecast::contexts::HORIZONS_MOST;
 use crate::forecast::kind::{ForecasterKind, Trained};
@@ -164,6 +165,11 @@ impl Watch {
         self.settled = self.phase() == before && !std::mem::take(&mut self.just_moved);
     }
 
+    /// Learns whether it was at work, where there is no model to say at what.
+    pub(super) fn observe_load(&mut self, sample: &Sample) {
+        self.state = if features::is_idle(sample) { VcpuState::Idle } else { VcpuState::Busy };
+    }
+
     fn observe_rates(&mut self, sample: &Sample) {
         let instructions = sample.count(Event::Instructions).filter(|count| *count > 0);
         let per_instruction = |event| Some(sample.count(event)? as f64 / instructions? as f64);
@@ -187,7 +193,7 @@ impl Watch {
     pub(super) const fn phase(&self) -> Option<PhaseId> {
         match self.state {
             VcpuState::Active { phase, .. } => Some(phase),
-            VcpuState::Unseen | VcpuState::Idle | VcpuState::Missing { .. } => None,
+            VcpuState::Unseen | VcpuState::Idle | VcpuState::Busy | VcpuState::Missing { .. } => None,
         }
     }
 
@@ -216,7 +222,7 @@ impl Watch {
         match self.state {
             VcpuState::Active { phase, .. } => Some(known.demand(model, phase)),
             VcpuState::Idle => Some(Demand::default()),
-            VcpuState::Unseen | VcpuState::Missing { .. } => None,
+            VcpuState::Unseen | VcpuState::Busy | VcpuState::Missing { .. } => None,
         }
     }
 
