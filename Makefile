@@ -52,7 +52,7 @@ test: cargo guest ## all tests; REQUIRE_HOSTS=simulated,emulated,replayed REQUIR
 	$(TARGET)/debug/phasecast qemu install --cache $(TEST_CACHE) || \
 	    echo "QEMU 10.0 could not be installed: what it is tested for passes as NOT TESTED" >&2
 	$(CARGO) $(RUN_TESTS) --workspace
-	if [ -d $(TEST_CACHE)/qemu/10.0 ]; then $(ON_QEMU_10) keeps_the_laws one_miss_under_way; fi
+	if [ -d $(TEST_CACHE)/qemu/10.0 ]; then $(ON_QEMU_10) the_emulated_host_keeps_the_laws one_miss_under_way; fi
 	$(CARGO) test --workspace --doc
 	$(CARGO) test -p predictor --benches
 

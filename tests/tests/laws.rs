@@ -317,7 +317,8 @@ impl Host for Settled {
         let mut seen = self.host.advance(LIVE_QUANTUM)?;
         seen.arrivals.append(&mut self.arrivals);
         for sample in &mut seen.samples {
-            assert!(sample.elapsed > LIVE_QUANTUM / 2, "{:?}", sample.elapsed);
+            // Whoever is late for one quantum on a busy machine has less of the next.
+            assert!(sample.elapsed > Duration::ZERO, "{:?}", sample.elapsed);
             sample.elapsed = QUANTUM;
         }
         Ok(seen)
