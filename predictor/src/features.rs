@@ -20,8 +20,10 @@
 //!   name. Never zero: a guest without a counter would become the perfect neighbour.
 //! - Idle cycles absent: the sample is taken as it is, active if anything retired.
 //!
-//! How vectors become points between which distances may be taken is [`Scale`]'s business.
+//! How vectors become points between which distances may be taken is [`Scale`]'s business, and that of an optional
+//! [`Projection`] after it.
 
+mod projection;
 mod scale;
 
 use std::collections::BTreeSet;
@@ -30,6 +32,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::counters::{Event, Reading, Sample};
 
+pub use self::projection::{Keep, Projection, ProjectionError, ProjectionParts, Share};
 pub use self::scale::{SPREAD_FLOOR, Scale};
 
 /// A vCPU idle for more than this share of its cycles has no phase worth naming.
