@@ -4,10 +4,10 @@
 //!
 //! # Method
 //!
-//! Vectors become points by [`Scale`], and where it is asked for by a [`Projection`] after it. For each `k` in a range, k-means (several k-means++ starts, by a [`Backend`])
-//! proposes centroids, which plain Lloyd steps in `f64` then settle. The number of phases is chosen as
-//! SimPoint does (Sherwood, Perelman, Hamerly, Calder, ASPLOS 2002): score each `k` by the Bayesian information
-//! criterion of equal round Gaussians,
+//! Vectors become points by [`Scale`], and where it is asked for by a [`Projection`] after it. For each `k` in a range,
+//! k-means (several k-means++ starts, by a [`Backend`]) proposes centroids, which plain Lloyd steps in `f64` then settle.
+//! The number of phases is chosen as SimPoint does (Sherwood, Perelman, Hamerly, Calder, ASPLOS 2002): score each `k` by
+//! the Bayesian information criterion of equal round Gaussians,
 //!
 //! ```text
 //! BIC(k) = log likelihood of the points - k (d + 1) / 2 * ln n
