@@ -21,8 +21,10 @@
 //! - Idle cycles absent: the time on a CPU says as much, where the host knows it. Without either the sample is taken as
 //!   it is, active if anything retired.
 //!
-//! How vectors become points between which distances may be taken is [`Scale`]'s business.
+//! How vectors become points between which distances may be taken is [`Scale`]'s business, and that of an optional
+//! [`Projection`] after it.
 
+mod projection;
 mod scale;
 
 use std::collections::BTreeSet;
@@ -31,6 +33,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::counters::{Event, Reading, Sample};
 
+pub use self::projection::{Keep, Projection, ProjectionError, ProjectionParts, Share};
 pub use self::scale::{SPREAD_FLOOR, Scale};
 
 /// A vCPU idle for more than this share of its cycles, or of the time where its cycles are not counted, has no phase worth naming.

@@ -315,8 +315,15 @@ fn check_shape(parts: &ModelParts) -> Result<(), ModelError> {
     within("the number of phases", phases as f64, "at least 1", |count| count >= 1.0)?;
     same("phases.scale.center", "features", features, parts.phases.scale.center.len())?;
     same("phases.scale.spread", "features", features, parts.phases.scale.spread.len())?;
+    let (coordinates, of) = match &parts.phases.projection {
+        Some(projection) => {
+            same("phases.projection.mean", "features", features, projection.columns())?;
+            (projection.components().len(), "components")
+        }
+        None => (features, "features"),
+    };
     for centroid in &parts.phases.centroids {
-        same("a row of phases.centroids", "features", features, centroid.len())?;
+        same("a row of phases.centroids", of, coordinates, centroid.len())?;
     }
     same("phases.radii", "phases", phases, parts.phases.radii.len())?;
     same("pressures", "phases", phases, parts.pressures.len())?;

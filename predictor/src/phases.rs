@@ -32,7 +32,7 @@ pub mod two_level;
 
 use serde::{Deserialize, Serialize};
 
-pub use clusters::{Backend, NOVELTY_BOUND, PhaseMatch, PhaseModel};
+pub use clusters::{Backend, NOVELTY_BOUND, PhaseMatch, PhaseModel, PhaseSettings};
 
 /// A phase, by its number in the model: 0 asks least of the shared cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

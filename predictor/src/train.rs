@@ -25,12 +25,12 @@ use rand_chacha::rand_core::SeedableRng;
 
 use crate::contention::{Contention, Pressure};
 use crate::counters::{Event, Sample};
-use crate::features::{FeatureSet, FeatureVector, Observed};
+use crate::features::{FeatureSet, FeatureVector, Keep, Observed};
 use crate::forecast::markov::TransitionCounts;
 use crate::forecast::run_length::RunLengths;
 use crate::model::{Machine, Model, ModelError, ModelParts, Provenance};
 use crate::numeric::NumericSettings;
-use crate::phases::{Backend, PhaseId, PhaseModel};
+use crate::phases::{Backend, PhaseId, PhaseModel, PhaseSettings};
 
 pub use self::scores::scores;
 
@@ -50,12 +50,14 @@ pub struct Series {
 }
 
 /// How to train.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct TrainSettings {
     /// Numbers of phases to try.
     pub phases: RangeInclusive<usize>,
     /// Starts of the clustering for each of them.
     pub restarts: usize,
+    /// Principal components that phases are told apart by; `None` for the features themselves.
+    pub components: Option<Keep>,
     /// Active samples below which nothing is learned.
     pub least_samples: usize,
     /// Seed of the clustering.
@@ -64,7 +66,7 @@ pub struct TrainSettings {
 
 impl Default for TrainSettings {
     fn default() -> Self {
-        Self { phases: 1..=12, restarts: 8, least_samples: 20, seed: 1 }
+        Self { phases: 1..=12, restarts: 8, components: None, least_samples: 20, seed: 1 }
     }
 }
 
@@ -108,7 +110,13 @@ pub fn train(series: &[Series], machine: &Machine, settings: &TrainSettings) -> 
         return Err(TrainError::TooFewSamples { found: vectors.len(), needed: settings.least_samples.max(1) });
     }
     let rng = ChaCha8Rng::seed_from_u64(settings.seed);
-    let phases = PhaseModel::fit(Backend::Own, features, &vectors, settings.phases.clone(), settings.restarts, &rng);
+    let clustering = PhaseSettings {
+        backend: Backend::Own,
+        counts: settings.phases.clone(),
+        restarts: settings.restarts,
+        components: settings.components,
+    };
+    let phases = PhaseModel::fit(features, &vectors, &clustering, &rng);
     let labelled: Vec<Vec<(PhaseId, &Sample)>> = paths
         .iter()
         .map(|path| path.iter().map(|(sample, vector)| (phases.classify(vector).phase, *sample)).collect())

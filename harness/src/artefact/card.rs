@@ -3,6 +3,7 @@
 
 use std::fmt::Write;
 
+use predictor::features::Projection;
 use predictor::forecast::kind::ForecasterKind;
 use predictor::model::{Model, ModelParts};
 use predictor::phases::PhaseId;
@@ -107,6 +108,26 @@ fn features(parts: &ModelParts) -> String {
     let scale = &parts.phases.scale;
     for ((feature, center), spread) in parts.phases.features.features().iter().zip(&scale.center).zip(&scale.spread) {
         let _infallible = writeln!(text, "| {} | {center:.3} | {spread:.3} |", feature.event().name());
+    }
+    if let Some(projection) = &parts.phases.projection {
+        text += &components(parts, projection);
+    }
+    text
+}
+
+/// The components that phases are told apart by.
+fn components(parts: &ModelParts, projection: &Projection) -> String {
+    let mut text = String::from(
+        "\nPhases are told apart by principal components of these coordinates. Each row is a direction; distances count what\n\
+         lies beside them as well, so that novelty sees it.\n\n",
+    );
+    let names: String =
+        parts.phases.features.features().iter().map(|feature| format!(" {} |", feature.event().name())).collect();
+    let rule: String = parts.phases.features.features().iter().map(|_| "---:|").collect();
+    let _infallible = writeln!(text, "| share of variance |{names}\n|---:|{rule}");
+    for (share, component) in projection.variance_shares().iter().zip(projection.components()) {
+        let cells: String = component.iter().map(|coordinate| format!(" {coordinate:.3} |")).collect();
+        let _infallible = writeln!(text, "| {:.1} % |{cells}", 100.0 * share);
     }
     text
 }

@@ -1,6 +1,7 @@
 //! Claims about model files and cards.
 
 use predictor::counters::{Event, GuestId, Reading, Readings, Sample, VcpuId};
+use predictor::features::Keep;
 use predictor::model::{Machine, Made, NumberScores, PhaseScores, Scores};
 use predictor::topology::DomainId;
 use predictor::train::{Series, TrainSettings, train};
@@ -9,6 +10,11 @@ use super::*;
 
 /// A model of a guest that alternates between two plain phases, ten quanta each.
 fn model() -> Model {
+    model_by(None)
+}
+
+/// The same, told apart by these components.
+fn model_by(components: Option<Keep>) -> Model {
     let sample = |quantum: u64| {
         let references = if (quantum / 10).is_multiple_of(2) { 100 } else { 40_000 };
         let counts = [
@@ -36,7 +42,8 @@ fn model() -> Model {
         miss_per_hit_time: None,
     };
     let series = Series { name: "two-phases (ref)".to_owned(), samples: (0..100).map(sample).collect() };
-    train(&[series], &machine, &TrainSettings { phases: 2..=2, ..TrainSettings::default() }).expect("plain data")
+    train(&[series], &machine, &TrainSettings { phases: 2..=2, components, ..TrainSettings::default() })
+        .expect("plain data")
 }
 
 #[test]
@@ -65,6 +72,15 @@ fn a_card_says_what_the_model_knows() {
     ] {
         assert!(card.contains(line), "{line:?} is not in\n{card}");
     }
+}
+
+#[test]
+fn a_card_says_by_which_components_phases_are_told_apart_and_nothing_where_there_are_none() {
+    let card_by = |components| card(&model_by(components));
+    let with = card_by(Some("1".parse().expect("a number")));
+    assert!(with.contains("| share of variance | llc_references |"), "{with}");
+    assert!(with.contains("| 100.0 % |"), "{with}");
+    assert!(!card_by(None).contains("components"));
 }
 
 #[test]

@@ -34,7 +34,8 @@ pub struct Args {
     #[arg(required = true, value_name = "TRACE")]
     traces: Vec<PathBuf>,
     /// What a phase is: ipc-bins:WIDTH, isci (LLC misses per instruction), kmeans:K, mixture:K, two-level:K or leader[:RADIUS]
-    /// (learned on other programs), model:DIR.
+    /// (learned on other programs), model:DIR. What is learned may be followed by +pca:N or +pca:SHARE: by so many principal
+    /// components, or the fewest that explain this share of variance, as kmeans:6+pca:0.95.
     #[arg(long, value_name = "PHASES", default_value = "ipc-bins:0.25")]
     phases: PhaseDefinition,
     /// Forecasters by name, separated by commas, or all.

@@ -3,6 +3,7 @@
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
+use predictor::features::Keep;
 use predictor::model::Made;
 use predictor::train::{TrainError, TrainSettings};
 use serde_json::json;
@@ -37,6 +38,10 @@ pub struct Args {
     /// How many phases: a number, or a range to choose from, as 2-8.
     #[arg(long, value_name = "K", default_value = "1-12", value_parser = phases)]
     phases: RangeInclusive<usize>,
+    /// Tell phases apart by principal components of the features: so many, as 3, or the fewest that explain a share of
+    /// the variance, as 0.95.
+    #[arg(long, value_name = "N|SHARE")]
+    pca: Option<Keep>,
     /// Print the summary as JSON.
     #[arg(long)]
     json: bool,
@@ -60,8 +65,9 @@ fn command(args: &Args) -> String {
     let name = |path: &PathBuf| path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
     let traces: Vec<String> = args.traces.iter().map(name).collect();
     let (least, most) = (args.phases.start(), args.phases.end());
+    let components = args.pca.map_or_else(String::new, |keep| format!(" --pca {keep}"));
     format!(
-        "phasecast train {} --out {} --phases {least}-{most} --seed {}",
+        "phasecast train {} --out {} --phases {least}-{most}{components} --seed {}",
         traces.join(" "),
         name(&args.out),
         args.seed
@@ -91,7 +97,12 @@ pub fn run(args: &Args, interrupt: &Interrupt) -> anyhow::Result<()> {
     artefact::check_target(&file)?;
     let data = artefact::series::read(&args.traces)?;
     interrupt.check()?;
-    let settings = TrainSettings { phases: args.phases.clone(), seed: args.seed, ..TrainSettings::default() };
+    let settings = TrainSettings {
+        phases: args.phases.clone(),
+        components: args.pca,
+        seed: args.seed,
+        ..TrainSettings::default()
+    };
     let made = Made { command: command(args), revision: provenance::revision() };
     let model = artefact::learn(&data, &settings, made).map_err(|error| explain(error, &args.traces))?;
     interrupt.check()?;

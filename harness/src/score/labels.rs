@@ -1,6 +1,7 @@
 //! The phases that forecasts are scored on: how `--phases` is written, and the label of every interval.
 //!
-//! Learned phases come from counters that placement does not change, k-means phases as `phasecast train` learns them, but never
+//! Learned phases come from counters that placement does not change, on principal components of these where `+pca:` says so,
+//! k-means phases as `phasecast train` learns them, but never
 //! from what is scored: for each family from the series of all others. Where there is one family only, the first fifth of each
 //! series is learned from and not scored. What goes on learning as it names starts anew in each series.
 
@@ -8,14 +9,14 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use predictor::counters::Event;
-use predictor::features::{FeatureSet, FeatureVector, Observed, Scale};
+use predictor::features::{FeatureSet, FeatureVector, Keep, Observed, Projection, Scale};
 use predictor::model::Model;
 use predictor::phases::bins::{Bins, IPC_MOST};
 use predictor::phases::centres::Centres;
 use predictor::phases::leader::{LeaderSettings, Leaders};
 use predictor::phases::mixture::Mixture;
 use predictor::phases::two_level::{Settling, TwoLevel};
-use predictor::phases::{Backend, NamePhase, PhaseId, PhaseModel};
+use predictor::phases::{Backend, NamePhase, PhaseId, PhaseModel, PhaseSettings};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
@@ -70,11 +71,14 @@ pub enum PhaseDefinition {
     IpcBins(f64),
     /// Six classes of LLC misses per instruction.
     Isci,
-    /// Learned from other series.
-    Learned(Learning),
+    /// Learned from other series; where components are given, from points projected on these.
+    Learned(Learning, Option<Keep>),
     /// The phases of a trained model: its folder, or its file.
     Model(PathBuf),
 }
+
+/// What stands before a number of components, after how phases are learned.
+const COMPONENTS: &str = "+pca:";
 
 impl FromStr for PhaseDefinition {
     type Err = String;
@@ -88,21 +92,42 @@ impl FromStr for PhaseDefinition {
                 _ => Err(format!("{setting:?} is no width of bins from 0.001 to {IPC_MOST}; as ipc-bins:0.25")),
             },
             "isci" if setting.is_empty() => Ok(Self::Isci),
-            "kmeans" | "mixture" | "two-level" => match (kind, setting.parse()) {
-                ("kmeans", Ok(count @ 1..=CLUSTERS_MOST)) => Ok(Self::Learned(Learning::KMeans(count))),
-                ("mixture", Ok(count @ 1..=CLUSTERS_MOST)) => Ok(Self::Learned(Learning::Mixture(count))),
-                (_, Ok(count @ 1..=CLUSTERS_MOST)) => Ok(Self::Learned(Learning::TwoLevel(count))),
-                _ => Err(format!("{setting:?} is no number of clusters from 1 to {CLUSTERS_MOST}; as {kind}:8")),
-            },
-            "leader" if text == kind => Ok(Self::Learned(Learning::Leader(LEADER_RADIUS))),
-            "leader" => match setting.parse() {
-                Ok(radius) if RADII.contains(&radius) => Ok(Self::Learned(Learning::Leader(radius))),
-                _ => Err(format!("{setting:?} is no radius from {} to {}; as leader:1", RADII.start(), RADII.end())),
-            },
             "model" if !setting.is_empty() => Ok(Self::Model(PathBuf::from(setting))),
-            _ => Err(format!("{text:?} defines no phases; {forms}")),
+            _ => {
+                let (learning, components) = match text.split_once(COMPONENTS) {
+                    Some((learning, components)) => (learning, Some(components.parse()?)),
+                    None => (text, None),
+                };
+                match self::learning(learning)? {
+                    Some(learning) => Ok(Self::Learned(learning, components)),
+                    None => Err(format!("{text:?} defines no phases; {forms}")),
+                }
+            }
         }
     }
+}
+
+/// What `text` says of how phases are learned; `None` where it begins like none of the ways.
+fn learning(text: &str) -> Result<Option<Learning>, String> {
+    let (kind, setting) = text.split_once(':').unwrap_or((text, ""));
+    let clusters = || match setting.parse() {
+        Ok(count @ 1..=CLUSTERS_MOST) => Ok(count),
+        _ => Err(format!("{setting:?} is no number of clusters from 1 to {CLUSTERS_MOST}; as {kind}:8")),
+    };
+    Ok(Some(match kind {
+        "kmeans" => Learning::KMeans(clusters()?),
+        "mixture" => Learning::Mixture(clusters()?),
+        "two-level" => Learning::TwoLevel(clusters()?),
+        "leader" if text == kind => Learning::Leader(LEADER_RADIUS),
+        "leader" => match setting.parse() {
+            Ok(radius) if RADII.contains(&radius) => Learning::Leader(radius),
+            _ => {
+                let (least, most) = (RADII.start(), RADII.end());
+                return Err(format!("{setting:?} is no radius from {least} to {most}; as leader:1"));
+            }
+        },
+        _ => return Ok(None),
+    }))
 }
 
 impl std::fmt::Display for PhaseDefinition {
@@ -110,10 +135,15 @@ impl std::fmt::Display for PhaseDefinition {
         match self {
             Self::IpcBins(width) => write!(out, "ipc-bins:{width}"),
             Self::Isci => out.write_str("isci"),
-            Self::Learned(Learning::KMeans(count)) => write!(out, "kmeans:{count}"),
-            Self::Learned(Learning::Mixture(count)) => write!(out, "mixture:{count}"),
-            Self::Learned(Learning::TwoLevel(count)) => write!(out, "two-level:{count}"),
-            Self::Learned(Learning::Leader(radius)) => write!(out, "leader:{radius}"),
+            Self::Learned(learning, components) => {
+                match learning {
+                    Learning::KMeans(count) => write!(out, "kmeans:{count}")?,
+                    Learning::Mixture(count) => write!(out, "mixture:{count}")?,
+                    Learning::TwoLevel(count) => write!(out, "two-level:{count}")?,
+                    Learning::Leader(radius) => write!(out, "leader:{radius}")?,
+                }
+                components.map_or(Ok(()), |components| write!(out, "{COMPONENTS}{components}"))
+            }
             Self::Model(folder) => write!(out, "model:{}", folder.display()),
         }
     }
@@ -139,7 +169,7 @@ pub fn label(series: &[Series], definition: &PhaseDefinition, seed: u64) -> Resu
             by_bins(series, bins, Interval::instructions_per_cycle)
         }
         PhaseDefinition::Isci => by_bins(series, Bins::isci(), Interval::llc_misses_per_instruction),
-        PhaseDefinition::Learned(learning) => by_learning(series, *learning, seed)?,
+        PhaseDefinition::Learned(learning, components) => by_learning(series, *learning, *components, seed)?,
         PhaseDefinition::Model(folder) => {
             let model = artefact::load(folder)?;
             let phases = &model.parts().phases;
@@ -183,37 +213,63 @@ fn classify(phases: &PhaseModel, interval: &Interval) -> Option<PhaseId> {
     }
 }
 
+/// How vectors become points that phases are learned from.
+#[derive(Clone)]
+struct Axes(Scale, Option<Projection>);
+
+impl Axes {
+    fn fit(vectors: &[FeatureVector], components: Option<Keep>) -> Self {
+        let scale = Scale::fit(vectors);
+        let scaled = || -> Vec<Vec<f64>> { vectors.iter().map(|vector| scale.point(vector)).collect() };
+        let projection = components.and_then(|components| Projection::fit(&scaled(), components));
+        Self(scale, projection)
+    }
+
+    fn point(&self, vector: &FeatureVector) -> Vec<f64> {
+        let Self(scale, projection) = self;
+        let point = scale.point(vector);
+        projection.as_ref().map_or_else(|| point.clone(), |projection| projection.project(&point))
+    }
+}
+
 /// Phases learned from other series.
 #[derive(Clone)]
 enum Learned {
     KMeans(PhaseModel),
-    Mixture(Scale, Mixture),
-    TwoLevel(Scale, TwoLevel<Centres>),
-    Leader(Scale, Leaders),
+    Mixture(Axes, Mixture),
+    TwoLevel(Axes, TwoLevel<Centres>),
+    Leader(Axes, Leaders),
 }
 
 impl Learned {
     /// Learns from `vectors`; what is wrong with them or the settings as a sentence.
-    fn fit(features: &FeatureSet, vectors: &[FeatureVector], learning: Learning, seed: u64) -> Result<Self, String> {
+    fn fit(
+        features: &FeatureSet,
+        vectors: &[FeatureVector],
+        learning: Learning,
+        components: Option<Keep>,
+        seed: u64,
+    ) -> Result<Self, String> {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let scale = Scale::fit(vectors);
-        let points = || -> Vec<Vec<f64>> { vectors.iter().map(|vector| scale.point(vector)).collect() };
+        let axes = Axes::fit(vectors, components);
+        let points = || -> Vec<Vec<f64>> { vectors.iter().map(|vector| axes.point(vector)).collect() };
         Ok(match learning {
             Learning::KMeans(count) => {
-                let counts = count..=count;
-                Self::KMeans(PhaseModel::fit(Backend::Own, features.clone(), vectors, counts, RESTARTS, &rng))
+                let settings =
+                    PhaseSettings { backend: Backend::Own, counts: count..=count, restarts: RESTARTS, components };
+                Self::KMeans(PhaseModel::fit(features.clone(), vectors, &settings, &rng))
             }
             Learning::Mixture(count) => {
                 let mixture = Mixture::fit(&points(), count, RESTARTS, &mut rng).map_err(|error| error.to_string())?;
-                Self::Mixture(scale, mixture)
+                Self::Mixture(axes, mixture)
             }
             Learning::TwoLevel(count) => {
                 let centres = Centres::fit(&points(), count, RESTARTS, &mut rng).map_err(|error| error.to_string())?;
-                Self::TwoLevel(scale, TwoLevel::new(centres, SETTLED))
+                Self::TwoLevel(axes, TwoLevel::new(centres, SETTLED))
             }
             Learning::Leader(radius) => {
                 let settings = LeaderSettings { radius, most: LEADERS_MOST, memory: LEADER_MEMORY };
-                Self::Leader(scale, Leaders::new(settings).map_err(|error| error.to_string())?)
+                Self::Leader(axes, Leaders::new(settings).map_err(|error| error.to_string())?)
             }
         })
     }
@@ -221,9 +277,9 @@ impl Learned {
     fn name(&mut self, vector: &FeatureVector) -> Option<PhaseId> {
         match self {
             Self::KMeans(model) => Some(model.classify(vector).phase),
-            Self::Mixture(scale, mixture) => mixture.name(&scale.point(vector)),
-            Self::TwoLevel(scale, levels) => levels.name(&scale.point(vector)),
-            Self::Leader(scale, leaders) => leaders.name(&scale.point(vector)),
+            Self::Mixture(axes, mixture) => mixture.name(&axes.point(vector)),
+            Self::TwoLevel(axes, levels) => levels.name(&axes.point(vector)),
+            Self::Leader(axes, leaders) => leaders.name(&axes.point(vector)),
         }
     }
 }
@@ -239,7 +295,12 @@ impl Learning {
     }
 }
 
-fn by_learning(series: &[Series], learning: Learning, seed: u64) -> Result<Labels, InputError> {
+fn by_learning(
+    series: &[Series],
+    learning: Learning,
+    components: Option<Keep>,
+    seed: u64,
+) -> Result<Labels, InputError> {
     let events = |series: &Series| {
         let present = |event: &Event| series.intervals.iter().any(|interval| interval.sample.count(*event).is_some());
         Event::ALL.into_iter().filter(present).collect()
@@ -266,7 +327,7 @@ fn by_learning(series: &[Series], learning: Learning, seed: u64) -> Result<Label
         let others = series.iter().filter(|series| !several || series.family != family);
         let learned: Vec<FeatureVector> =
             others.flat_map(|series| vectors(series, if several { usize::MAX } else { prefix(series) })).collect();
-        Learned::fit(&features, &learned, learning, seed)
+        Learned::fit(&features, &learned, learning, components, seed)
             .map_err(|problem| InputError::new(problem, "choose other phases, or score more series").at("--phases"))
     };
     let mut by_family: std::collections::BTreeMap<&str, Learned> = std::collections::BTreeMap::new();
@@ -301,11 +362,15 @@ mod tests {
             "two-level:6",
             "leader:0.5",
             "leader:1",
+            "kmeans:6+pca:2",
+            "mixture:4+pca:0.95",
+            "leader:1+pca:1.0",
             "model:models/mine",
+            "model:models/mine+pca:2",
         ] {
             assert_eq!(text.parse::<PhaseDefinition>().map(|phases| phases.to_string()), Ok(text.to_owned()));
         }
-        assert_eq!("leader".parse(), Ok(PhaseDefinition::Learned(Learning::Leader(LEADER_RADIUS))));
+        assert_eq!("leader".parse(), Ok(PhaseDefinition::Learned(Learning::Leader(LEADER_RADIUS), None)));
         let wrong_bins = ["ipc-bins", "ipc-bins:0", "ipc-bins:x", "isci:3"];
         let wrong_others = [
             "kmeans:0",
@@ -317,6 +382,12 @@ mod tests {
             "leader:nan",
             "model:",
             "markov",
+            "kmeans:6+pca:0",
+            "kmeans:6+pca:1.5",
+            "kmeans:6+pca",
+            "kmeans+pca:2",
+            "isci+pca:2",
+            "ipc-bins:0.25+pca:2",
         ];
         for text in wrong_bins.into_iter().chain(wrong_others) {
             assert!(text.parse::<PhaseDefinition>().is_err(), "{text}");

@@ -4,7 +4,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::forecast::run_length::{RunCount, RunTable};
-use crate::scenes::{MACHINE, changing_partners, trained};
+use crate::scenes::{MACHINE, changing_partners, solo, trained};
+use crate::train::{TrainSettings, train};
 
 fn written() -> (Model, serde_json::Value) {
     let model = trained(&changing_partners());
@@ -37,6 +38,47 @@ fn a_model_whose_parts_disagree_about_the_number_of_phases_is_refused() {
     let phases = model.parts().phases.len();
     let expected = ModelError::Mismatch { part: "pressures", of: "phases", expected: phases, found: phases - 1 };
     assert_eq!(refusal(value), expected.to_string());
+}
+
+fn written_with_components() -> (Model, serde_json::Value) {
+    let components = Some("2".parse().expect("a number"));
+    let settings = TrainSettings { components, ..TrainSettings::default() };
+    let model = train(&solo(&changing_partners(), 200), &MACHINE, &settings).expect("enough samples");
+    let value = serde_json::to_value(&model).expect("plain data");
+    (model, value)
+}
+
+#[test]
+fn a_model_with_components_reloads_equal_and_one_without_does_not_name_them() {
+    let (model, value) = written_with_components();
+    assert_eq!(value["phases"]["projection"]["components"].as_array().map(Vec::len), Some(2));
+    assert_eq!(serde_json::from_value::<Model>(value).expect("own text"), model);
+    assert_eq!(written().1["phases"].get("projection"), None);
+}
+
+#[test]
+fn components_that_do_not_fit_features_or_centroids_are_refused() {
+    let (_, mut value) = written_with_components();
+    value["phases"]["centroids"][0].as_array_mut().expect("a row").push(0.5.into());
+    let refused = refusal(value);
+    assert!(refused.contains("2 components but 3 entries in a row of phases.centroids"), "{refused}");
+    let (_, mut value) = written_with_components();
+    for row in ["mean", "components"] {
+        let rows = &mut value["phases"]["projection"][row];
+        if row == "mean" {
+            rows.as_array_mut().expect("a list").push(0.0.into());
+        } else {
+            rows.as_array_mut()
+                .expect("rows")
+                .iter_mut()
+                .for_each(|row| row.as_array_mut().expect("a row").push(0.0.into()));
+        }
+    }
+    let refused = refusal(value);
+    assert!(refused.contains("entries in phases.projection.mean"), "{refused}");
+    let (_, mut value) = written_with_components();
+    value["phases"]["projection"]["components"][0][0] = 2.0.into();
+    assert!(refusal(value).contains("phases.projection has components 0 and 0 with product"));
 }
 
 #[test]

@@ -4,10 +4,10 @@
 //!
 //! # Method
 //!
-//! Vectors become points by [`Scale`]. For each `k` in a range, k-means (several k-means++ starts, by a [`Backend`])
-//! proposes centroids, which plain Lloyd steps in `f64` then settle. The number of phases is chosen as
-//! SimPoint does (Sherwood, Perelman, Hamerly, Calder, ASPLOS 2002): score each `k` by the Bayesian information
-//! criterion of equal round Gaussians,
+//! Vectors become points by [`Scale`], and where it is asked for by a [`Projection`] after it. For each `k` in a range,
+//! k-means (several k-means++ starts, by a [`Backend`]) proposes centroids, which plain Lloyd steps in `f64` then settle.
+//! The number of phases is chosen as SimPoint does (Sherwood, Perelman, Hamerly, Calder, ASPLOS 2002): score each `k` by
+//! the Bayesian information criterion of equal round Gaussians,
 //!
 //! ```text
 //! BIC(k) = log likelihood of the points - k (d + 1) / 2 * ln n
@@ -18,6 +18,20 @@
 //!
 //! Phases are numbered by their references to the shared cache, lightest first, so that numbers mean something and do
 //! not depend on the seed's luck. They belong to the model, not to a guest: guests share them.
+//!
+//! # With a projection
+//!
+//! Clusters are those of the projected points, and centroids have as many coordinates as there are components. What the
+//! projection does not see, its residual, is as far from every centroid and so says nothing about which phase is
+//! nearest; but work unlike any in training shows first in directions in which training hardly varied. So distances and
+//! radii are those in the space of all features, from the vector's point to the lifted centroid,
+//!
+//! ```text
+//! distance^2 = |project(point) - centroid|^2 + residual(point)
+//! ```
+//!
+//! as process control watches both (Jackson, Mudholkar, Technometrics 21, 1979), and novelty is not blind to what was
+//! left out.
 
 use std::cmp::Ordering;
 use std::ops::RangeInclusive;
@@ -30,7 +44,7 @@ use serde::{Deserialize, Serialize};
 
 use super::kmeans::{self, Points, Sequential};
 use super::{NamePhase, PhaseId, finite, nearest};
-use crate::features::{FeatureSet, FeatureVector, Scale};
+use crate::features::{FeatureSet, FeatureVector, Keep, Projection, Scale};
 
 /// Share of the way from the worst to the best score at which more phases are not worth it (SimPoint's rule).
 pub const BIC_SHARE: f64 = 0.9;
@@ -59,12 +73,25 @@ pub enum Backend {
     Linfa,
 }
 
+/// How phases are learned.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PhaseSettings {
+    /// What proposes centroids.
+    pub backend: Backend,
+    /// Numbers of phases to try.
+    pub counts: RangeInclusive<usize>,
+    /// Starts for each of them.
+    pub restarts: usize,
+    /// Principal components to cluster by; `None` clusters by the scaled features themselves.
+    pub components: Option<Keep>,
+}
+
 /// The phase a vector was given to, and how well it fits.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PhaseMatch {
     /// The nearest phase; of several as near, the lowest.
     pub phase: PhaseId,
-    /// Distance to its centroid, in deviations of the training data.
+    /// Distance to its centroid, in deviations of the training data; with a projection, what it leaves out included.
     pub distance: f64,
     /// The distance in radii of the phase: 95 % of its training vectors lie within 1.
     pub novelty: f64,
@@ -86,38 +113,39 @@ pub struct PhaseModel {
     pub features: FeatureSet,
     /// How vectors become points.
     pub scale: Scale,
-    /// One point for each phase.
+    /// On which components the points are projected, if on any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub projection: Option<Projection>,
+    /// One point for each phase, projected where there is a projection.
     pub centroids: Vec<Vec<f64>>,
     /// The distance within which 95 % of each phase's training points lie.
     pub radii: Vec<f64>,
 }
 
 impl PhaseModel {
-    /// Learns phases from `vectors`, of which there must be at least one. Tries every number of phases in `counts` that
-    /// there are distinct vectors for, from `restarts` starts each.
-    /// `backend` proposes the centroids.
+    /// Learns phases from `vectors`, of which there must be at least one. Tries every number of phases in
+    /// `settings.counts` that there are distinct vectors for.
     #[must_use]
-    pub fn fit(
-        backend: Backend,
-        features: FeatureSet,
-        vectors: &[FeatureVector],
-        counts: RangeInclusive<usize>,
-        restarts: usize,
-        rng: &ChaCha8Rng,
-    ) -> Self {
+    pub fn fit(features: FeatureSet, vectors: &[FeatureVector], settings: &PhaseSettings, rng: &ChaCha8Rng) -> Self {
         let scale = Scale::fit(vectors);
-        let points: Vec<Vec<f64>> = vectors.iter().map(|vector| scale.point(vector)).collect();
+        let scaled: Vec<Vec<f64>> = vectors.iter().map(|vector| scale.point(vector)).collect();
+        let projection = settings.components.and_then(|keep| Projection::fit(&scaled, keep));
+        let (points, residuals): (Vec<Vec<f64>>, Vec<f64>) =
+            scaled.into_iter().map(|point| seen(projection.as_ref(), point)).unzip();
         let distinct = distinct(&points);
-        let least = (*counts.start()).clamp(1, distinct);
-        let most = (*counts.end()).clamp(least, distinct);
+        let least = (*settings.counts.start()).clamp(1, distinct);
+        let most = (*settings.counts.end()).clamp(least, distinct);
         let fits: Vec<Vec<Vec<f64>>> =
-            (least..=most).map(|count| cluster(&points, count, restarts, backend, rng)).collect();
+            (least..=most).map(|count| cluster(&points, count, settings.restarts, settings.backend, rng)).collect();
         let scores: Vec<f64> = fits.iter().map(|centroids| bic(&points, centroids)).collect();
         let mut centroids = fits.into_iter().nth(elbow(&scores)).unwrap_or_default();
         // The first coordinate is the rate of LLC references, in every feature set.
-        centroids.sort_by(|a, b| coordinate_order(a, b));
-        let radii = radii(&points, &centroids);
-        Self { features, scale, centroids, radii }
+        match &projection {
+            Some(projection) => centroids.sort_by(|a, b| coordinate_order(&projection.lift(a), &projection.lift(b))),
+            None => centroids.sort_by(|a, b| coordinate_order(a, b)),
+        }
+        let radii = radii(&points, &residuals, &centroids);
+        Self { features, scale, projection, centroids, radii }
     }
 
     /// How many phases there are.
@@ -140,8 +168,9 @@ impl PhaseModel {
     /// The phase nearest to `vector`, which must be of this model's features.
     #[must_use]
     pub fn classify(&self, vector: &FeatureVector) -> PhaseMatch {
-        let (index, squared) = nearest(&self.scale.point(vector), &self.centroids);
-        let distance = squared.sqrt();
+        let (point, residual) = seen(self.projection.as_ref(), self.scale.point(vector));
+        let (index, squared) = nearest(&point, &self.centroids);
+        let distance = (squared + residual).sqrt();
         PhaseMatch { phase: PhaseId::at(index), distance, novelty: distance / self.radii[index] }
     }
 }
@@ -154,6 +183,14 @@ impl NamePhase for PhaseModel {
 
     fn phases(&self) -> usize {
         self.len()
+    }
+}
+
+/// The coordinates that phases are told apart by, and what `projection` leaves out of `point`, squared.
+fn seen(projection: Option<&Projection>, point: Vec<f64>) -> (Vec<f64>, f64) {
+    match projection {
+        Some(projection) => (projection.project(&point), projection.residual(&point)),
+        None => (point, 0.0),
     }
 }
 
@@ -267,12 +304,12 @@ fn elbow(scores: &[f64]) -> usize {
     scores.iter().position(|score| *score >= enough).unwrap_or(0)
 }
 
-/// For each centroid, the distance within which [`RADIUS_SHARE`] of its points lie.
-fn radii(points: &[Vec<f64>], centroids: &[Vec<f64>]) -> Vec<f64> {
+/// For each centroid, the distance within which [`RADIUS_SHARE`] of its points lie, each of them with its residual.
+fn radii(points: &[Vec<f64>], residuals: &[f64], centroids: &[Vec<f64>]) -> Vec<f64> {
     let mut distances: Vec<Vec<f64>> = vec![Vec::new(); centroids.len()];
-    for point in points {
+    for (point, residual) in points.iter().zip(residuals) {
         let (owner, squared) = nearest(point, centroids);
-        distances[owner].push(squared.sqrt());
+        distances[owner].push((squared + residual).sqrt());
     }
     let radius = |mut distances: Vec<f64>| {
         distances.sort_by(f64::total_cmp);

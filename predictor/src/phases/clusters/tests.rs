@@ -20,7 +20,12 @@ fn around(centres: &[[f64; 5]], count: usize, noise: f64, seed: u64) -> Vec<Feat
 }
 
 fn fit(vectors: &[FeatureVector], seed: u64) -> PhaseModel {
-    PhaseModel::fit(Backend::Own, features(), vectors, 1..=10, 8, &ChaCha8Rng::seed_from_u64(seed))
+    fit_by(Backend::Own, None, vectors, seed)
+}
+
+fn fit_by(backend: Backend, components: Option<Keep>, vectors: &[FeatureVector], seed: u64) -> PhaseModel {
+    let settings = PhaseSettings { backend, counts: 1..=10, restarts: 8, components };
+    PhaseModel::fit(features(), vectors, &settings, &ChaCha8Rng::seed_from_u64(seed))
 }
 
 const MEMORY: [f64; 5] = [40.0, 60.0, 300.0, 50.0, 2.0];
@@ -57,13 +62,55 @@ fn work_unlike_any_in_training_is_novel() {
 #[test]
 fn both_backends_find_the_same_phases_where_these_are_plain() {
     let vectors = around(&[MEMORY, COMPUTE, STENCIL], 60, 0.1, 1);
-    let by =
-        |backend| PhaseModel::fit(backend, features(), &vectors, 1..=10, 8, &ChaCha8Rng::seed_from_u64(7)).centroids;
+    let by = |backend| fit_by(backend, None, &vectors, 7).centroids;
     let (own, linfa) = (by(Backend::Own), by(Backend::Linfa));
     assert_eq!(own.len(), linfa.len());
     for (own, linfa) in own.iter().flatten().zip(linfa.iter().flatten()) {
         assert!((own - linfa).abs() < 1e-9, "{own} and {linfa}");
     }
+}
+
+fn keep(text: &str) -> Option<Keep> {
+    Some(text.parse().expect("a number or a share"))
+}
+
+#[test]
+fn two_components_tell_three_plain_phases_apart_lightest_first() {
+    let model = fit_by(Backend::Own, keep("2"), &around(&[MEMORY, COMPUTE, STENCIL], 60, 0.1, 1), 7);
+    assert!(model.centroids.iter().all(|centroid| centroid.len() == 2));
+    let phase = |rates: [f64; 5]| model.classify(&FeatureVector(rates.into())).phase;
+    assert_eq!([phase(COMPUTE), phase(STENCIL), phase(MEMORY)], [PhaseId(0), PhaseId(1), PhaseId(2)]);
+}
+
+#[test]
+fn all_components_are_a_rotation_and_change_no_phase() {
+    let vectors = around(&[MEMORY, COMPUTE, STENCIL], 60, 0.1, 1);
+    let (plain, rotated) = (fit(&vectors, 7), fit_by(Backend::Own, keep("1.0"), &vectors, 7));
+    for vector in &vectors {
+        let (one, other) = (plain.classify(vector), rotated.classify(vector));
+        assert_eq!(one.phase, other.phase);
+        assert!((one.distance - other.distance).abs() < 1e-6 && (one.novelty - other.novelty).abs() < 1e-6);
+    }
+}
+
+#[test]
+fn novelty_sees_what_the_projection_leaves_out() {
+    let model = fit_by(Backend::Own, keep("1"), &around(&[COMPUTE, MEMORY], 60, 0.1, 1), 7);
+    // The fifth rate hardly varied in training, so that no component looks along it.
+    let [references, misses, loads, stores, _] = MEMORY;
+    let strange = FeatureVector(vec![references, misses, loads, stores, 400.0]);
+    let projection = model.projection.as_ref().expect("the vectors vary");
+    let beside = projection.project(&model.scale.point(&strange))[0]
+        - projection.project(&model.scale.point(&FeatureVector(MEMORY.into())))[0];
+    assert!(beside.abs() < 1.0, "{beside} along the component");
+    assert!(model.classify(&strange).is_novel());
+    assert!(!model.classify(&FeatureVector(MEMORY.into())).is_novel());
+}
+
+#[test]
+fn vectors_that_do_not_vary_have_no_projection() {
+    let model = fit_by(Backend::Own, keep("2"), &vec![FeatureVector(MEMORY.into()); 50], 7);
+    assert_eq!((model.projection, model.centroids.len()), (None, 1));
 }
 
 proptest! {
