@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::contention::{Calibration, Contention, Demand, Pressure};
 use crate::counters::{Event, GuestId, PhaseMark, Reading, Readings, Sample, VcpuId};
+use crate::features::Keep;
 use crate::model::{Machine, Model};
 use crate::placement::Placement;
 use crate::topology::{CpuId, DomainId, LlcDomain, NodeId, Topology};
@@ -215,4 +216,10 @@ pub(crate) fn partners_changing_every(quanta: f64) -> Vec<Guest> {
 
 pub(crate) fn trained(guests: &[Guest]) -> Model {
     train(&solo(guests, 200), &MACHINE, &TrainSettings::default()).expect("enough samples")
+}
+
+/// The same, with phases told apart by principal components.
+pub(crate) fn trained_by_components(guests: &[Guest], keep: Keep) -> Model {
+    let settings = TrainSettings { components: Some(keep), ..TrainSettings::default() };
+    train(&solo(guests, 200), &MACHINE, &settings).expect("enough samples")
 }

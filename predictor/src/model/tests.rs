@@ -4,8 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::forecast::run_length::{RunCount, RunTable};
-use crate::scenes::{MACHINE, changing_partners, solo, trained};
-use crate::train::{TrainSettings, train};
+use crate::scenes::{MACHINE, changing_partners, trained, trained_by_components};
 
 fn written() -> (Model, serde_json::Value) {
     let model = trained(&changing_partners());
@@ -41,9 +40,7 @@ fn a_model_whose_parts_disagree_about_the_number_of_phases_is_refused() {
 }
 
 fn written_with_components() -> (Model, serde_json::Value) {
-    let components = Some("2".parse().expect("a number"));
-    let settings = TrainSettings { components, ..TrainSettings::default() };
-    let model = train(&solo(&changing_partners(), 200), &MACHINE, &settings).expect("enough samples");
+    let model = trained_by_components(&changing_partners(), "2".parse().expect("a number"));
     let value = serde_json::to_value(&model).expect("plain data");
     (model, value)
 }
