@@ -60,7 +60,6 @@ use serde::{Deserialize, Serialize};
 
 use self::analytic::SharedLlc;
 use self::curve::ShareCurve;
-use self::experience::{Company, Experience, Member};
 use self::learned::Learned;
 
 /// How much slower than alone, in time for the same work: 1.0 = alone, 2.0 = half speed. Never below 1.
@@ -284,13 +283,25 @@ impl Contention {
     /// How much each of a domain's members is slowed, in their order; what was in `out` is dropped.
     pub fn slowdowns(&self, members: &[Demand], out: &mut Vec<Slowdown>) {
         out.clear();
+        self.tell_each(members.iter().map(|member| ((), *member)), |(), slowdown| out.push(slowdown));
+    }
+
+    /// Tells of each of a domain's members, in their order, how much it is slowed. Rules that need no more than sums are
+    /// answered without copying anybody.
+    pub fn tell_each<Who>(
+        &self,
+        members: impl Iterator<Item = (Who, Demand)> + Clone,
+        mut tell: impl FnMut(Who, Slowdown),
+    ) {
         match &self.rule {
             Rule::Analytic(llc) => {
-                out.extend(analytic::slowdowns(members, llc, self.memory_bytes_per_cycle).into_iter().map(Slowdown));
+                let demands: Vec<Demand> = members.clone().map(|(_, demand)| demand).collect();
+                let told = analytic::slowdowns(&demands, llc, self.memory_bytes_per_cycle);
+                members.zip(told).for_each(|((who, _), slowdown)| tell(who, Slowdown(slowdown)));
             }
             Rule::Additive | Rule::Learned(_) | Rule::Di => {
-                let sum = Intensity::of(members.iter());
-                out.extend(members.iter().map(|own| self.slowdown_among(own, &sum.without(own))));
+                let sum = members.clone().fold(Intensity::default(), |sum, (_, demand)| sum.with(&demand));
+                members.for_each(|(who, demand)| tell(who, self.slowdown_among(&demand, &sum.without(&demand))));
             }
         }
     }
@@ -305,44 +316,6 @@ impl Contention {
             }
             Rule::Additive | Rule::Learned(_) | Rule::Di => {
                 self.slowdown_among(own, &Intensity::of(neighbours.into_iter()))
-            }
-        }
-    }
-
-    /// The sum of the slowdowns of all vCPUs of one domain; 0 for an empty one.
-    #[must_use]
-    pub fn domain_cost(&self, members: impl Iterator<Item = Demand> + Clone) -> f64 {
-        match &self.rule {
-            Rule::Analytic(llc) => {
-                let members: Vec<Demand> = members.collect();
-                analytic::slowdowns(&members, llc, self.memory_bytes_per_cycle).into_iter().sum()
-            }
-            Rule::Additive | Rule::Learned(_) | Rule::Di => {
-                let sum = members.clone().fold(Intensity::default(), |sum, member| sum.with(&member));
-                members.map(|own| self.slowdown_among(&own, &sum.without(&own)).0).sum()
-            }
-        }
-    }
-
-    /// The same, with what was seen of members in each other's company beside what the rule says.
-    #[must_use]
-    pub fn domain_cost_as_seen(
-        &self,
-        members: impl Iterator<Item = (Demand, Member)> + Clone,
-        experience: &Experience,
-    ) -> f64 {
-        let all: Company = members.clone().map(|(_, member)| member).collect();
-        let seen = |member: Member, told| experience.corrected(member, all.without(member), told).0;
-        match &self.rule {
-            Rule::Analytic(llc) => {
-                let demands: Vec<Demand> = members.clone().map(|(demand, _)| demand).collect();
-                let told = analytic::slowdowns(&demands, llc, self.memory_bytes_per_cycle);
-                members.zip(told).map(|((_, member), told)| seen(member, Slowdown(told))).sum()
-            }
-            Rule::Additive | Rule::Learned(_) | Rule::Di => {
-                let sum = members.clone().fold(Intensity::default(), |sum, (demand, _)| sum.with(&demand));
-                let told = |demand: &Demand| self.slowdown_among(demand, &sum.without(demand));
-                members.map(|(demand, member)| seen(member, told(&demand))).sum()
             }
         }
     }

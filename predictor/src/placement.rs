@@ -46,7 +46,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::contention::experience::{Company, Experience, Member};
+use crate::contention::experience::{Experience, Member};
 use crate::contention::{Contention, Demand, Slowdown};
 use crate::counters::VcpuId;
 use crate::phases::PhaseId;
@@ -234,22 +234,14 @@ impl Problem<'_> {
 
     /// How much each of a domain's `members` is slowed in `stretch`, in their order.
     fn slowdowns(&self, members: &[VcpuId], stretch: &Stretch) -> Vec<Slowdown> {
-        let demands: Vec<Demand> =
-            members.iter().map(|vcpu| stretch.demands.get(vcpu).copied().unwrap_or_default()).collect();
-        let known: Vec<Option<Member>> =
-            members.iter().map(|vcpu| Some(Member::new(*vcpu, *stretch.phases.get(vcpu)?))).collect();
+        let known = |vcpu: &VcpuId| Some(Member::new(*vcpu, *stretch.phases.get(vcpu)?));
+        let demand = |vcpu: &VcpuId| stretch.demands.get(vcpu).copied().unwrap_or_default();
+        let together = members.iter().map(known).collect();
         let mut slowdowns = Vec::with_capacity(members.len());
-        self.contention.slowdowns(&demands, &mut slowdowns);
-        correct(self.experience, &known, &mut slowdowns);
+        self.contention.tell_each(members.iter().map(|vcpu| (known(vcpu), demand(vcpu))), |member, told| {
+            slowdowns.push(self.experience.corrected_among(member, together, told));
+        });
         slowdowns
-    }
-}
-
-/// Replaces what a rule says of a domain's members by what was seen of them, where all of them are known.
-fn correct(experience: &Experience, members: &[Option<Member>], slowdowns: &mut [Slowdown]) {
-    let Some(all) = members.iter().copied().collect::<Option<Company>>() else { return };
-    for (member, slowdown) in members.iter().copied().flatten().zip(slowdowns) {
-        *slowdown = experience.corrected(member, all.without(member), *slowdown);
     }
 }
 

@@ -148,6 +148,16 @@ impl Experience {
         }
     }
 
+    /// The same for one of those who are `together`; the rule's word where it, or anybody beside it, is not known.
+    #[must_use]
+    #[inline]
+    pub fn corrected_among(&self, member: Option<Member>, together: Option<Company>, predicted: Slowdown) -> Slowdown {
+        match (member, together) {
+            (Some(member), Some(all)) => self.corrected(member, all.without(member), predicted),
+            _ => predicted,
+        }
+    }
+
     /// Over how many quanta `member` was seen beside `company`, as far as they count.
     #[must_use]
     pub fn quanta(&self, member: Member, company: Company) -> f64 {

@@ -5,9 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use super::{Placement, Plan, Problem, Step, correct};
+use super::{Placement, Plan, Problem, Step};
+use crate::contention::Demand;
 use crate::contention::experience::Member;
-use crate::contention::{Demand, Slowdown};
 use crate::counters::VcpuId;
 use crate::topology::DomainId;
 
@@ -107,20 +107,12 @@ impl<'a> Greedy<'a> {
     fn cost_of(&self, stretch: usize, members: impl Iterator<Item = usize> + Clone) -> f64 {
         let Problem { contention, experience, rules, .. } = self.problem;
         let (demands, known) = (&self.demands[stretch], &self.known[stretch]);
-        let is_seen = !experience.is_empty() && members.clone().all(|vcpu| known[vcpu].is_some());
-        if !rules.is_uneven() && !is_seen {
-            return contention.domain_cost(members.map(|vcpu| demands[vcpu]));
-        }
-        if !rules.is_uneven() {
-            let members = members.filter_map(|vcpu| Some((demands[vcpu], known[vcpu]?)));
-            return contention.domain_cost_as_seen(members, experience);
-        }
-        let demands: Vec<Demand> = members.clone().map(|vcpu| demands[vcpu]).collect();
-        let known: Vec<Option<Member>> = members.clone().map(|vcpu| known[vcpu]).collect();
-        let mut slowdowns: Vec<Slowdown> = Vec::with_capacity(demands.len());
-        contention.slowdowns(&demands, &mut slowdowns);
-        correct(experience, &known, &mut slowdowns);
-        members.zip(&slowdowns).map(|(vcpu, slowdown)| rules.worth(self.vcpus[vcpu], *slowdown)).sum()
+        let together = if experience.is_empty() { None } else { members.clone().map(|vcpu| known[vcpu]).collect() };
+        let mut cost = 0.0;
+        contention.tell_each(members.map(|vcpu| (vcpu, demands[vcpu])), |vcpu, told| {
+            cost += rules.worth(self.vcpus[vcpu], experience.corrected_among(known[vcpu], together, told));
+        });
+        cost
     }
 
     /// The mean of the sum of slowdowns.

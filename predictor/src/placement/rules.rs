@@ -123,12 +123,6 @@ impl Rules {
         if self.is_uneven { self.of(vcpu).worth(slowdown) } else { slowdown.0 }
     }
 
-    /// Whether somebody's slowdown counts otherwise than without a rule.
-    #[must_use]
-    pub const fn is_uneven(&self) -> bool {
-        self.is_uneven
-    }
-
     /// Whether vCPUs may leave their node.
     #[must_use]
     pub const fn nodes(&self) -> Nodes {

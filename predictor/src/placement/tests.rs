@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::contention::experience::Company;
 use crate::contention::tests::{CHASE, COMPUTE, CONTENTION, STREAM, demand};
 use crate::counters::GuestId;
 use crate::topology::{CpuId, LlcDomain, NodeId};
