@@ -85,6 +85,15 @@ pub enum Arm {
     Holding,
 }
 
+impl Arm {
+    const fn other(self) -> Self {
+        match self {
+            Self::Acting => Self::Holding,
+            Self::Holding => Self::Acting,
+        }
+    }
+}
+
 /// What a trial found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -229,15 +238,15 @@ impl Trial {
     }
 
     fn end_block(&mut self) -> Option<Found> {
-        let placeholder = Stage::Resting { arm: Arm::Holding, left: 0 };
-        let Stage::Testing { first, block, arm, .. } = std::mem::replace(&mut self.stage, placeholder) else {
+        let Stage::Testing { first, block, arm, quanta } = &mut self.stage else { return None };
+        let block = std::mem::take(block);
+        let Some(first) = first.take() else {
+            *first = Some(block);
+            *arm = arm.other();
+            *quanta = 0;
             return None;
         };
-        let Some(first) = first else {
-            let other = if arm == Arm::Acting { Arm::Holding } else { Arm::Acting };
-            self.stage = Stage::Testing { first: Some(block), block: Block::default(), arm: other, quanta: 0 };
-            return None;
-        };
+        let arm = *arm;
         let (acting, holding) = if arm == Arm::Acting { (&block, &first) } else { (&first, &block) };
         match acting.against(holding) {
             Some(compared) => {
