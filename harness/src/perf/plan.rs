@@ -9,10 +9,12 @@
 //! | Intel, all | LLC references, misses | generic (2EH/4FH, 2EH/41H) | SDM 3B, architectural events |
 //! | Intel Core, Haswell to Granite Rapids | loads, stores | D0H/81H, D0H/82H | perfmon: MEM_INST_RETIRED.ALL_LOADS, ALL_STORES (MEM_UOPS_RETIRED before Skylake) |
 //! | Intel Skylake to Ice Lake | stall cycles | A3H/14H, cmask 20 | perfmon: CYCLE_ACTIVITY.STALLS_MEM_ANY |
-//! | AMD Zen, 17H and later | LLC references | PMCx064, 09H | PPR: L2 misses of data and instruction fetches, prefetches not included |
-//! | AMD Zen 3 and later | LLC misses | PMCx044, 48H | PPR: fills of the data cache from memory, near and far |
-//! | AMD Zen, 17H | LLC misses | PMCx043, 48H | PPR: demand fills of the data cache from memory |
-//! | AMD Zen, 17H and later | loads, stores | PMCx029, 01H, 02H | PPR: dispatched, so wrong paths are among them |
+//! | AMD Zen, 17H and later | LLC references | PMCx064, 09H | perf's lists: L2 misses of data and instruction fetches, without prefetches of the L2 |
+//! | AMD Zen 2 and later | LLC misses | PMCx043, 48H | perf's lists: demand fills of the data cache from memory, near and far |
+//! | AMD Zen, 17H and later | loads, stores | PMCx029, 01H, 02H | perf's lists: dispatched, so wrong paths are among them |
+//!
+//! perf's lists are `tools/perf/pmu-events/arch/x86/amdzen*` of the kernel's source, made from AMD's processor references. Zen 1's has
+//! no PMCx043. PMCx044 of Zen 3 counts fills for prefetches too, and would have more misses than there are references.
 //!
 //! AMD's L3 events count a whole LLC domain and cannot be had for a thread; they are not used. A raw code is asked for
 //! only on processors of this table: on others the same code counts something else, and the kernel would not know.
@@ -88,9 +90,10 @@ impl Processor {
                 }
             }
             ("AuthenticAMD", 0x17 | 0x19 | 0x1a) => {
-                let fills = if self.family == 0x17 { 0x43 } else { 0x44 };
                 plan.push((Event::LlcReferences, raw(0x64, 0x09, 0)));
-                plan.push((Event::LlcMisses, raw(fills, 0x48, 0)));
+                if self.family != 0x17 || is_zen2(self.model) {
+                    plan.push((Event::LlcMisses, raw(0x43, 0x48, 0)));
+                }
                 plan.push((Event::Loads, raw(0x29, 0x01, 0)));
                 plan.push((Event::Stores, raw(0x29, 0x02, 0)));
             }
@@ -98,6 +101,11 @@ impl Processor {
         }
         plan.into_iter().map(|(event, encoding)| Planned { event, encoding }).collect()
     }
+}
+
+/// Of family 17H, those that are not Zen 1.
+const fn is_zen2(model: u32) -> bool {
+    model >= 0x30
 }
 
 /// Haswell to Granite Rapids, servers and clients of one kind of core.
@@ -132,8 +140,11 @@ mod tests {
         assert_eq!(intel[6], (Event::StallCycles, Encoding::Raw(0x1400_14a3)));
         let zen3 = plan("AuthenticAMD", 0x19, 1);
         assert_eq!(zen3[2], (Event::LlcReferences, Encoding::Raw(0x0964)));
-        assert_eq!(zen3[3], (Event::LlcMisses, Encoding::Raw(0x4844)));
-        assert_eq!(plan("AuthenticAMD", 0x17, 1)[3], (Event::LlcMisses, Encoding::Raw(0x4843)));
+        for zen2_and_later in [zen3, plan("AuthenticAMD", 0x17, 0x31), plan("AuthenticAMD", 0x1a, 2)] {
+            assert_eq!(zen2_and_later[3], (Event::LlcMisses, Encoding::Raw(0x4843)));
+        }
+        let zen1 = plan("AuthenticAMD", 0x17, 1);
+        assert!(zen1.iter().all(|(event, _)| *event != Event::LlcMisses), "no list has a code for it");
     }
 
     #[test]
