@@ -158,12 +158,6 @@ impl Experience {
         }
     }
 
-    /// Over how many quanta `member` was seen beside `company`, as far as they count.
-    #[must_use]
-    pub fn quanta(&self, member: Member, company: Company) -> f64 {
-        self.seen(member, company).map_or(0.0, |slot| slot.weight)
-    }
-
     #[inline]
     fn seen(&self, member: Member, company: Company) -> Option<&Slot> {
         let mark = mark(member, company);
@@ -262,6 +256,7 @@ mod tests {
         }
         assert_eq!(experience.slots.len(), SLOTS);
         let last = 3 * SLOTS as u32 - 1;
-        assert!(experience.quanta(member(last, 0), company(&[(last + 1, 0)])) > 0.0, "the newest is known");
+        let newest = experience.corrected(member(last, 0), company(&[(last + 1, 0)]), Slowdown::NONE);
+        assert!(newest > Slowdown::NONE, "the newest is known");
     }
 }
