@@ -13,6 +13,7 @@ use super::trial::Standing;
 use crate::host::{Arrival, Observation};
 use crate::journal::Turn;
 use crate::journal::note::{Mode, UnixMillis};
+use crate::resctrl::GuestUse;
 
 /// Decisions and happenings that are shown.
 const SHOWN: usize = 30;
@@ -109,7 +110,7 @@ impl Chronicle {
     }
 
     /// All of it, as of `turn`.
-    pub(super) fn snapshot(&mut self, turn: &Turn, config: &Config, picture: &Picture<'_>) -> Snapshot {
+    pub(super) fn snapshot(&mut self, turn: &Turn, config: &Config, picture: Picture<'_>) -> Snapshot {
         let reasons = &turn.decision.rationale.vcpus;
         if !reasons.is_empty() {
             let sum: f64 = reasons.iter().map(|reason| reason.slowdown_here.0).sum();
@@ -132,6 +133,7 @@ impl Chronicle {
             quanta: turn.quantum + 1,
             topology: picture.topology.clone(),
             vcpus: self.present.iter().map(of).collect(),
+            cache_use: picture.cache_use,
             totals: self.totals,
             slowdowns: self.slowdowns.iter().copied().collect(),
             decisions: self.decisions.iter().cloned().collect(),
@@ -147,6 +149,7 @@ pub(super) struct Picture<'a> {
     pub(super) mode: Mode,
     pub(super) topology: &'a Topology,
     pub(super) trial: Option<Standing>,
+    pub(super) cache_use: Vec<GuestUse>,
 }
 
 fn status(known: &Arrival, reason: Option<&VcpuRationale>, sample: Option<&Sample>) -> VcpuStatus {

@@ -141,6 +141,7 @@ impl<'a> Daemon<'a> {
             quanta: 0,
             topology: topology.clone(),
             vcpus: Vec::new(),
+            cache_use: Vec::new(),
             totals: super::status::Totals::default(),
             slowdowns: Vec::new(),
             decisions: Vec::new(),
@@ -252,8 +253,9 @@ impl<'a> Daemon<'a> {
         }
         let trial = self.trial.as_ref().map(Trial::standing);
         let mode = self.mode.unwrap_or(Mode::DryRun);
-        let picture = Picture { at, mode, topology: &self.topology, trial };
-        self.board.put(self.chronicle.snapshot(turn, &self.config, &picture));
+        let cache_use = self.host.cache_use();
+        let picture = Picture { at, mode, topology: &self.topology, trial, cache_use };
+        self.board.put(self.chronicle.snapshot(turn, &self.config, picture));
     }
 
     /// Sees to it that the coming quantum is in the mode it should be.

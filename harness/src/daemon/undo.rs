@@ -10,6 +10,7 @@ use predictor::topology::{DomainId, Topology};
 use crate::host::live::LiveHost;
 use crate::host::{Host, HostError, MoveOutcome, Observation};
 use crate::journal::note::Mode;
+use crate::resctrl::GuestUse;
 
 /// What became of giving placement back.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -27,6 +28,9 @@ pub trait Undoable: Host {
 
     /// What could not be seen or done since this was last asked, as sentences with what would help.
     fn news(&mut self) -> Vec<String>;
+
+    /// What each guest uses of the shared caches, where the host is told.
+    fn cache_use(&self) -> Vec<GuestUse>;
 }
 
 impl Undoable for LiveHost {
@@ -39,6 +43,10 @@ impl Undoable for LiveHost {
 
     fn news(&mut self) -> Vec<String> {
         self.take_notices().iter().map(ToString::to_string).collect()
+    }
+
+    fn cache_use(&self) -> Vec<GuestUse> {
+        self.cache_use()
     }
 }
 
@@ -126,6 +134,10 @@ impl<Inner: Host> Undoable for Returning<Inner> {
     }
 
     fn news(&mut self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn cache_use(&self) -> Vec<GuestUse> {
         Vec::new()
     }
 }

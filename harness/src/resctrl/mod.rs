@@ -8,15 +8,14 @@
 //! A processor has few monitoring ids. Where they are used up (`ENOSPC`), the guests that came last go without; a group
 //! is tried again for them when another guest has left.
 //!
-//! Values are the kernel's own text: bytes, or `Unavailable`, or `Error`. Bandwidth counters are sums; what they rose by
-//! is [`Value::since`], absent when they went backwards.
+//! Values are the kernel's own text: bytes, or `Unavailable`, or `Error`. Bandwidth counters are sums, and told as such.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::procfs::{Pid, Tid};
 
@@ -53,7 +52,7 @@ pub enum ResctrlError {
 }
 
 /// One value, as the kernel writes it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Value {
     /// Bytes.
@@ -80,18 +79,18 @@ impl Value {
         }
     }
 
-    /// By how much a sum rose since `before`; `None` where one of both is not known, or it went backwards.
+    /// The bytes, where they are known.
     #[must_use]
-    pub const fn since(self, before: Self) -> Option<u64> {
-        match (self, before) {
-            (Self::Bytes(now), Self::Bytes(before)) => now.checked_sub(before),
-            _ => None,
+    pub const fn bytes(self) -> Option<u64> {
+        match self {
+            Self::Bytes(bytes) => Some(bytes),
+            Self::Unavailable | Self::Error | Self::Absent => None,
         }
     }
 }
 
 /// What one guest has in, and moves through, one last-level cache.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CacheUse {
     /// The kernel's number of the cache.
     pub cache: u32,
@@ -104,7 +103,7 @@ pub struct CacheUse {
 }
 
 /// What one guest has in all last-level caches.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GuestUse {
     /// The guest's process.
     pub pid: Pid,

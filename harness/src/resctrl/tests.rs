@@ -69,9 +69,8 @@ fn values_are_bytes_or_say_what_they_are_not() {
     let read = ["4096\n", "Unavailable\n", "Error\n", "", "-1", "12 kB", "99999999999999999999999"].map(Value::of);
     assert_eq!(read[..3], [Value::Bytes(4096), Value::Unavailable, Value::Error]);
     assert!(read[3..].iter().all(|value| *value == Value::Absent), "{read:?}");
-    assert_eq!(Value::Bytes(5).since(Value::Bytes(3)), Some(2));
-    assert_eq!(Value::Bytes(3).since(Value::Bytes(5)), None, "it went backwards");
-    assert_eq!(Value::Bytes(3).since(Value::Unavailable), None);
+    assert_eq!(Value::Bytes(5).bytes(), Some(5));
+    assert_eq!([Value::Unavailable, Value::Error, Value::Absent].map(Value::bytes), [None; 3], "not known is not zero");
 }
 
 /// Groups of an expected file: those of the tree's root or of a control group.

@@ -5,6 +5,7 @@ use std::fmt::Write;
 
 use super::Snapshot;
 use crate::journal::note::Mode;
+use crate::resctrl::{CacheUse, Value};
 
 /// What a metric is.
 #[derive(Clone, Copy)]
@@ -92,6 +93,7 @@ pub fn render(snapshot: &Snapshot) -> String {
         text.value("phasecast_domain_vcpus", &[("domain", &domain.id.0.to_string())], count as f64);
     }
     vcpus(&mut text, snapshot);
+    caches(&mut text, snapshot);
     trial(&mut text, snapshot);
     text.0
 }
@@ -110,6 +112,32 @@ fn vcpus(text: &mut Text, snapshot: &Snapshot) {
             let (guest, index) = (vcpu.vcpu.guest.0.to_string(), vcpu.vcpu.index.to_string());
             let labels = [("guest", guest.as_str()), ("name", vcpu.guest.as_str()), ("vcpu", index.as_str())];
             of(vcpu).into_iter().for_each(|value| text.value(name, &labels, value));
+        }
+    }
+}
+
+fn caches(text: &mut Text, snapshot: &Snapshot) {
+    type Of = fn(&CacheUse) -> Value;
+    let metrics: [(&str, Kind, &str, Of); 3] = [
+        ("phasecast_guest_llc_bytes", Kind::Gauge, "Bytes of the guest in the cache.", |cache| cache.occupancy),
+        ("phasecast_guest_memory_bytes_total", Kind::Counter, "Bytes moved from and to all memory.", |cache| {
+            cache.total_bytes
+        }),
+        (
+            "phasecast_guest_local_memory_bytes_total",
+            Kind::Counter,
+            "Bytes moved from and to memory of the cache's node.",
+            |cache| cache.local_bytes,
+        ),
+    ];
+    for (name, kind, help, of) in metrics.into_iter().filter(|_| !snapshot.cache_use.is_empty()) {
+        text.begin(name, kind, help);
+        for guest in &snapshot.cache_use {
+            for cache in &guest.caches {
+                let (pid, number) = (guest.pid.0.to_string(), cache.cache.to_string());
+                let labels = [("pid", pid.as_str()), ("name", guest.name.as_str()), ("cache", number.as_str())];
+                of(cache).bytes().into_iter().for_each(|bytes| text.value(name, &labels, bytes as f64));
+            }
         }
     }
 }

@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::daemon::trial::Standing;
 use crate::journal::note::{Mode, UnixMillis};
+use crate::resctrl::GuestUse;
 
 /// How it goes, as of one moment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -44,6 +45,8 @@ pub struct Snapshot {
     pub topology: Topology,
     /// Everybody who is watched, in the order of ids.
     pub vcpus: Vec<VcpuStatus>,
+    /// What guests use of the shared caches; empty where resctrl is not asked, or does not tell.
+    pub cache_use: Vec<GuestUse>,
     /// Counts since the start.
     pub totals: Totals,
     /// The mean slowdown expected of late, the oldest first; empty without a model.

@@ -9,6 +9,7 @@ use crate::daemon::trial::progress::Measure;
 use crate::daemon::trial::{Arm, Gain, Standing, Verdict};
 use crate::journal::note::{Mode, UnixMillis};
 use crate::provenance::time_of_millis;
+use crate::resctrl::{CacheUse, GuestUse};
 
 /// What the page looks like, in a file of its own: so nothing inline has to be allowed.
 pub(super) const STYLE: &str = include_str!("style.css");
@@ -45,6 +46,7 @@ pub fn render(snapshot: &Snapshot) -> Result<String, minijinja::Error> {
         line => line(&snapshot.slowdowns),
         slowdown => snapshot.slowdowns.last().map(|last| format!("{last:.2}")),
         trial => snapshot.trial.as_ref().map(trial),
+        caches => caches(&snapshot.cache_use),
         decisions => decisions.collect::<Vec<_>>(),
         happened => happened.collect::<Vec<_>>(),
     })
@@ -79,6 +81,16 @@ fn domains(snapshot: &Snapshot) -> Vec<minijinja::Value> {
         }
     });
     domains.collect()
+}
+
+/// Who has how much of which cache, those known.
+fn caches(guests: &[GuestUse]) -> Vec<minijinja::Value> {
+    let rows = guests.iter().flat_map(|guest| guest.caches.iter().map(move |cache| (guest, cache)));
+    let row = |(guest, cache): (&GuestUse, &CacheUse)| {
+        let mebibytes = cache.occupancy.bytes()? as f64 / f64::from(1 << 20);
+        Some(context! { guest => &guest.name, cache => cache.cache, mebibytes => format!("{mebibytes:.1}") })
+    };
+    rows.filter_map(row).collect()
 }
 
 /// The course of the mean slowdown as the points of a line in a box of 240 by 40; absent where there is none.

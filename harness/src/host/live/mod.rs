@@ -154,12 +154,6 @@ impl LiveHost {
         &self.inherited
     }
 
-    /// Whose instructions the counters count; absent where there is no PMU, or nobody was counted yet.
-    #[must_use]
-    pub fn counted_modes(&self) -> Option<Modes> {
-        self.counters.modes()
-    }
-
     /// LLC occupancy and bandwidth of each guest by process, where resctrl tells; an empty list without.
     #[must_use]
     pub fn cache_use(&self) -> Vec<crate::resctrl::GuestUse> {

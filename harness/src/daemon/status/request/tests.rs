@@ -10,6 +10,8 @@ use super::*;
 use crate::daemon::status::{Decided, Happened, Totals, VcpuStatus};
 use crate::daemon::trial::{Arm, Gain, Standing};
 use crate::journal::note::{Mode, UnixMillis};
+use crate::procfs::Pid;
+use crate::resctrl::{CacheUse, GuestUse, Value};
 
 /// A daemon with one guest whose name is an attack.
 fn snapshot() -> Snapshot {
@@ -38,6 +40,16 @@ fn snapshot() -> Snapshot {
             slowdown: Some(1.25),
             running_share: None,
             verdict: "stays: the gain is too small".to_owned(),
+        }],
+        cache_use: vec![GuestUse {
+            pid: Pid(4121),
+            name: "a\"b\\<script>\n".to_owned(),
+            caches: vec![CacheUse {
+                cache: 1,
+                occupancy: Value::Bytes(3 << 20),
+                local_bytes: Value::Unavailable,
+                total_bytes: Value::Bytes(77),
+            }],
         }],
         totals: Totals { withheld: 7, predicted_gain: -0.5, ..Totals::default() },
         slowdowns: vec![1.0, 1.25],
@@ -151,6 +163,9 @@ fn metrics_are_in_the_format_that_prometheus_reads() {
     let guest = r#"{guest="3",name="a\"b\\<script>\n",vcpu="0"}"#;
     assert!(text.contains(&format!("phasecast_vcpu_slowdown_ratio{guest} 1.25\n")), "{text}");
     assert!(text.contains("phasecast_mode{mode=\"dry run\"} 1\n"));
+    let cache = r#"{pid="4121",name="a\"b\\<script>\n",cache="1"}"#;
+    assert!(text.contains(&format!("phasecast_guest_llc_bytes{cache} 3145728\n")), "{text}");
+    assert!(!text.contains("phasecast_guest_local_memory_bytes_total{"), "unavailable is not zero");
     assert!(!text.contains("phasecast_vcpu_running_ratio{"), "what is not known is left out");
 }
 
