@@ -15,6 +15,7 @@ use harness::interrupt::Interrupt;
 use harness::journal::folder::files_in;
 use harness::journal::note::{Mode, Note};
 use harness::journal::{Ending, Journal};
+use harness::resctrl::GuestUse;
 use predictor::counters::{Event, GuestId, Reading, Readings, Sample, VcpuId};
 use predictor::placement::Move;
 use predictor::topology::{CpuId, DomainId, LlcDomain, NodeId, Topology};
@@ -60,6 +61,10 @@ impl<Inner: Undoable> Undoable for Until<Inner> {
 
     fn news(&mut self) -> Vec<String> {
         self.inner.news()
+    }
+
+    fn cache_use(&self) -> Vec<GuestUse> {
+        self.inner.cache_use()
     }
 }
 
