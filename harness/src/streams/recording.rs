@@ -213,7 +213,8 @@ impl Streams {
         }
     }
 
-    /// Gives a complete recording its name, and removes the shorter ones of its key.
+    /// Gives a complete recording its name, and removes the shorter and the broken ones of its key. Lengths of recordings of the
+    /// same cycles differ a little, so a broken one may be longer.
     fn publish(&self, building: tempfile::TempDir, key: &Key, instructions: u64) -> Result<Recording, StreamsError> {
         let entry = self.folder.join(format!("{}-{instructions:015}", key.text()));
         if entry.exists() {
@@ -223,8 +224,8 @@ impl Streams {
         fs::rename(building.path(), &entry).map_err(StreamsError::io("keep", &entry))?;
         // The name is the recording's now; there is nothing left to remove.
         let _ = building.keep();
-        for (shorter, folder) in self.folders_of(key)? {
-            if shorter < instructions {
+        for (other, folder) in self.folders_of(key)? {
+            if other < instructions || folder != entry && open(&folder).is_err() {
                 self.remove(&super::entry(&folder))?;
             }
         }
