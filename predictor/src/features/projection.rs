@@ -8,7 +8,7 @@
 //! # Method
 //!
 //! Principal component analysis (Pearson 1901; Jolliffe, *Principal Component Analysis*, 2002) of the scaled points `x` of
-//! the training data, dimensionless deviations, by `linfa-reduction`:
+//! the training data, dimensionless deviations:
 //!
 //! ```text
 //! mean        = the points' mean
@@ -22,15 +22,11 @@
 //! [`Keep`] says how many stay: a number, or the fewest that explain a share of the variance. Never more than vary.
 //!
 //! A component and its opposite are as good. The coordinate of largest magnitude, of several the first, is positive.
-//! Coordinates are rounded to multiples of 2⁻³², far above what order and fusing of sums change in a matrix product:
-//! ndarray's products differ in the last place from processor to processor. That hides nearly all such differences, not
-//! those of two directions of equal variance, which are arbitrary within their plane. So a model with a projection is
-//! repeatable on one machine, and only as a rule the same on another.
+//! Coordinates are rounded to multiples of 2⁻³², far above what order of sums and fused operations change.
 //!
-//! `linfa-reduction` iterates from a random start (its own fixed seed) for the components asked for. It is asked for all of
-//! them, where its first step is already the exact solution, and finds none where there are fewer points than
-//! columns; points at the mean are then added, which change neither mean nor directions. Its own shares of variance
-//! are of what it kept, not of everything; ours are taken from the projected points.
+//! The eigenvectors of the covariance matrix, a few columns wide, are smartcore's: Householder's tridiagonal form and implicit QL steps. The first
+//! version used `linfa-reduction`, whose iteration for the largest components (LOBPCG) panics on a NaN of its own making where one
+//! column never varies and the others nearly say the same.
 //!
 //! # Properties
 //!
@@ -58,13 +54,16 @@
 use std::num::NonZeroUsize;
 use std::str::FromStr;
 
-use linfa::prelude::Fit;
-use linfa_reduction::Pca;
-use ndarray::{Array1, Array2};
 use serde::{Deserialize, Serialize};
+use smartcore::linalg::basic::arrays::Array;
+use smartcore::linalg::basic::matrix::DenseMatrix;
+use smartcore::linalg::traits::evd::EVDDecomposable;
 
 /// A mean square below which points do not vary.
 const VARIANCE_LEAST: f64 = 1e-12;
+
+/// A share of the variance below which a direction does not vary.
+const SHARE_LEAST: f64 = 1e-10;
 
 /// What rounding may take off a share of variance that was asked for.
 const SHARE_SLACK: f64 = 1e-12;
@@ -153,6 +152,7 @@ impl Projection {
         };
         let mut ranked: Vec<(f64, Vec<f64>)> =
             directions(&centred, mean.len())?.into_iter().map(|component| (along(&component), component)).collect();
+        ranked.retain(|(share, _)| *share > SHARE_LEAST);
         // Stable: of equal shares the order is that in which they were found.
         ranked.sort_by(|(one, _), (other, _)| other.total_cmp(one));
         ranked.truncate(kept(&ranked.iter().map(|(share, _)| *share).collect::<Vec<_>>(), keep));
@@ -248,13 +248,15 @@ impl From<Projection> for ProjectionParts {
     }
 }
 
-/// All directions in which `centred` points vary.
+/// The eigenvectors of the covariance of `centred` points.
 fn directions(centred: &[Vec<f64>], columns: usize) -> Option<Vec<Vec<f64>>> {
-    let rows = centred.len().max(columns + 1);
-    let at = |(row, column): (usize, usize)| centred.get(row).map_or(0.0, |point| point[column]);
-    let data = Array2::from_shape_fn((rows, columns), at);
-    let found = Pca::params(columns).fit(&linfa::DatasetBase::new(data, Array1::from_elem(rows, ()))).ok()?;
-    Some(found.components().outer_iter().map(|row| canonical(row.to_vec())).collect())
+    let covariance = (0..columns * columns).map(|place| {
+        let (row, column) = (place / columns, place % columns);
+        centred.iter().map(|point| point[row] * point[column]).sum::<f64>() / centred.len() as f64
+    });
+    let found = DenseMatrix::new(columns, columns, covariance.collect(), false).ok()?.evd(true).ok()?.V;
+    let direction = |column| canonical((0..columns).map(|row| *found.get((row, column))).collect());
+    Some((0..columns).map(direction).collect())
 }
 
 /// Of a direction and its opposite the one whose largest coordinate is positive, on the grid.

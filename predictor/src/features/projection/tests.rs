@@ -124,6 +124,24 @@ fn parts_that_do_not_fit_together_are_refused() {
     assert_eq!(serde_json::from_str::<Projection>(&text).map(ProjectionParts::from).expect("own text"), sound);
 }
 
+/// Found by a property test: an iterative solver made NaN of it and panicked.
+#[test]
+fn columns_that_nearly_say_the_same_beside_one_that_never_varies_have_components() {
+    let points: Vec<Vec<f64>> = [
+        [4.03, 3.46, 1.56, 3.41, 4.45],
+        [1.07, 1.0, 1.0, 1.05, 1.04],
+        [2.45, 1.98, 1.97, 3.17, -0.73],
+        [1.0, 1.0, 1.0, 1.0, 1.0],
+        [1.0, 1.0, 1.0, 1.0, 1.0],
+    ]
+    .map(|row| [row.as_slice(), &[0.604_532_442_395_229_1]].concat())
+    .into();
+    let projection = Projection::fit(&points, all()).expect("they vary");
+    // Three points differ from the rest, which are one.
+    assert_eq!(projection.components().len(), 3);
+    assert!(points.iter().all(|point| projection.residual(point) < 1e-12));
+}
+
 proptest! {
     #[test]
     fn components_are_orthonormal_and_the_same_points_give_the_same(points in points(1..40)) {
