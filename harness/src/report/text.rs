@@ -1,5 +1,7 @@
 //! Tables as Markdown, as CSV and for a terminal, and numbers as text: what reports are written with.
 
+use super::estimate::Estimate;
+
 /// What an unknown number looks like.
 pub(crate) const UNKNOWN: &str = "n/a";
 
@@ -94,6 +96,12 @@ pub(crate) fn number(value: Option<f64>, digits: usize) -> String {
 /// A share in percent with so many digits behind the point, or [`UNKNOWN`].
 pub(crate) fn percent(share: Option<f64>, digits: usize) -> String {
     share.filter(|share| share.is_finite()).map_or(UNKNOWN.to_owned(), |share| format!("{:.digits$} %", 100.0 * share))
+}
+
+/// A share with its interval, in percent.
+pub(crate) fn percent_within(estimate: Option<Estimate>, digits: usize) -> String {
+    let Some(Estimate { mean, low, high, .. }) = estimate else { return percent(None, digits) };
+    format!("{} ({:.digits$} to {:.digits$})", percent(Some(mean), digits), 100.0 * low, 100.0 * high)
 }
 
 /// A number for a machine to read: all digits that matter, empty where it is unknown.

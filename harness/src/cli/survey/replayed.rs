@@ -38,7 +38,7 @@ pub(super) struct MixesArgs {
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   phasecast survey contention --pairs results/2026-01-31-replayed-survey-pairs
-      40 pairs and 10 mixes of four guests: a few minutes where streams are recorded
+      200 pairs and 30 mixes of four guests: ten minutes where streams are recorded
   phasecast survey contention --pairs results/2026-01-31-replayed-survey-pairs --draw 300 --mixes 0 --out /tmp/results
       every pair")]
 pub(super) struct ContentionArgs {
@@ -46,10 +46,10 @@ pub(super) struct ContentionArgs {
     #[arg(long, value_name = "DIR")]
     pairs: PathBuf,
     /// How many of its pairs, half of them with a side that suffers
-    #[arg(long, value_name = "N", default_value_t = 40, value_parser = clap::value_parser!(u16).range(2..))]
+    #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u16).range(2..))]
     draw: u16,
     /// How many mixes of four guests behind one LLC, drawn by the seed
-    #[arg(long, value_name = "N", default_value_t = 10)]
+    #[arg(long, value_name = "N", default_value_t = 30)]
     mixes: u16,
     /// What pairs and mixes are drawn by
     #[arg(long, value_name = "S", default_value_t = 1)]

@@ -1,14 +1,15 @@
 //! Rules of contention against the replayed host: how far slowdowns that they tell from guests alone are from those of guests together.
 //!
 //! Pairs come from a pairs survey that is complete; some are drawn by the seed, half of them with a side that suffers. Mixes of four are
-//! drawn here and run on the machine with all four CPUs behind one LLC. What the rules know is of guests alone. [`predict`] puts it
+//! drawn here and run on the machine with all four CPUs behind one LLC. What the rules know is of guests alone, each on the pages that it has
+//! beside the others: which sets of the LLC they fall into is as much part of a guest as its program. [`predict`] puts it
 //! together, [`report`] says what the errors come to.
 
 mod figures;
 mod predict;
 mod report;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use machine::spec::Machine;
@@ -66,8 +67,6 @@ pub struct Contended {
     pub seed: u64,
     /// Pairs of the pairs survey.
     pub possible: usize,
-    /// Mean slowdown of the pairs that were not drawn.
-    pub mean_of_others: f64,
     /// The pairs drawn.
     pub pairs: Vec<Together>,
     /// The mixes.
@@ -149,6 +148,9 @@ const VARIANTS: [Variant; 5] = [
     },
 ];
 
+/// The column of a number that knows nothing of the guests: the mean slowdown of all other pairs.
+const MEAN_ONLY: &str = "mean-only";
+
 /// Runs the survey to its end, into a results folder of its own.
 pub fn run(request: &Request, around: &Surroundings<'_>) -> Result<Outcome<Contended>, SurveyError> {
     let known: Pairs = found_in(&request.pairs)?;
@@ -157,13 +159,16 @@ pub fn run(request: &Request, around: &Surroundings<'_>) -> Result<Outcome<Conte
     let wide = wide(&machine).map_err(|error| InputError::new(error, "survey pairs on another machine"))?;
     let catalogue = Catalogue::builtin();
     let mut rng = ChaCha8Rng::seed_from_u64(request.seed);
-    let (drawn, others) = stratified(&known.pairs, request.drawn, &mut rng);
+    let drawn = stratified(&known.pairs, request.drawn, &mut rng);
     let names: Vec<String> = programs_of(&known);
     let mixes = mixes(&names, request.mixes, &mut rng);
     let works: Vec<Work<'_>> = choose(&catalogue, &names)?.into_iter().map(Work::first).collect();
+    let names: Vec<&str> = works.iter().map(|work| work.program.name.as_str()).collect();
 
     let bed = prepare(BedKind::Replayed, around)?;
-    let profile_names: Vec<String> = works.iter().map(|work| format!("profile.{}", work.name())).collect();
+    let seats: Vec<Seat> = seats(&drawn, &names, &mixes).into_iter().collect();
+    let profile_names: Vec<String> =
+        seats.iter().map(|seat| format!("profile.{}.slot-{}", works[seat.work].name(), seat.slot)).collect();
     let mix_names: Vec<String> = (1..=mixes.len()).map(|number| format!("mix-{number}")).collect();
     let runs = profile_names.iter().chain(&mix_names).cloned().collect();
     let cycles = (known.quantum_cycles, known.quanta);
@@ -172,8 +177,9 @@ pub fn run(request: &Request, around: &Surroundings<'_>) -> Result<Outcome<Conte
 
     let profiles: Vec<Vec<Quantum>> =
         folder.findings(&profile_names, at_once(1, DEFAULT_MEMORY_MIB), around, &|place, label| {
-            let mix = mix_of(&[works[place]], &machine, known.quantum_cycles, known.seed)?;
-            profile::quanta(&bed, &mix, 0, known.quanta, around.interrupt)
+            let Seat { work, slot } = seats[place];
+            let mix = mix_of(&vec![works[work]; slot + 1], &machine, known.quantum_cycles, known.seed)?;
+            profile::quanta(&bed, &mix, slot, known.quanta, around.interrupt)
                 .map_err(|source| SurveyError::Profile { what: label.to_owned(), source: Box::new(source) })
         })?;
     let sides: Vec<Vec<Side>> =
@@ -183,7 +189,8 @@ pub fn run(request: &Request, around: &Surroundings<'_>) -> Result<Outcome<Conte
         })?;
 
     let contention = machines::contention(&machine);
-    let rules = Rules { contention, profiles: &profiles, works: &works, nanoseconds: nanoseconds(&known, &machine) };
+    let profiles = seats.into_iter().zip(profiles).collect();
+    let rules = Rules { contention, profiles: &profiles, names: &names, nanoseconds: nanoseconds(&known, &machine) };
     let found = Contended {
         machine: machine.name().to_owned(),
         machine_of_mixes: wide.name().to_owned(),
@@ -191,9 +198,8 @@ pub fn run(request: &Request, around: &Surroundings<'_>) -> Result<Outcome<Conte
         quanta: known.quanta,
         seed: request.seed,
         possible: known.pairs.len(),
-        mean_of_others: mean(others.iter().flat_map(|pair| &pair.sides)),
-        pairs: drawn.iter().map(|pair| rules.predicted(&pair.sides)).collect(),
-        mixes: sides.iter().map(|sides| rules.predicted(sides)).collect(),
+        pairs: drawn.iter().map(|pair| rules.predicted(&pair.sides, mean_without(&known.pairs, Some(pair)))).collect(),
+        mixes: sides.iter().map(|sides| rules.predicted(sides, mean_without(&known.pairs, None))).collect(),
     };
     Ok(Outcome { folder: folder.complete(&found, &bed)?, found })
 }
@@ -218,13 +224,15 @@ fn nanoseconds(known: &Pairs, machine: &Machine) -> f64 {
     (known.quanta * known.quantum_cycles) as f64 * 1000.0 / f64::from(machine.frequency_mhz())
 }
 
-fn mean<'a>(sides: impl Iterator<Item = &'a Side>) -> f64 {
-    let slowdowns: Vec<f64> = sides.map(Side::slowdown).collect();
+/// The mean slowdown of all pairs but one.
+fn mean_without(pairs: &[Pair], left_out: Option<&Pair>) -> f64 {
+    let others = pairs.iter().filter(|pair| left_out.is_none_or(|left_out| !std::ptr::eq(*pair, left_out)));
+    let slowdowns: Vec<f64> = others.flat_map(|pair| &pair.sides).map(Side::slowdown).collect();
     slowdowns.iter().sum::<f64>() / slowdowns.len().max(1) as f64
 }
 
-/// So many pairs, half of them with a side that suffers, as far as there are such; and all others.
-fn stratified<'a>(pairs: &'a [Pair], many: usize, rng: &mut ChaCha8Rng) -> (Vec<&'a Pair>, Vec<&'a Pair>) {
+/// So many pairs, half of them with a side that suffers, as far as there are such.
+fn stratified<'a>(pairs: &'a [Pair], many: usize, rng: &mut ChaCha8Rng) -> Vec<&'a Pair> {
     let (mut suffering, mut calm): (Vec<usize>, Vec<usize>) =
         (0..pairs.len()).partition(|place| pairs[*place].suffers());
     suffering.shuffle(rng);
@@ -232,14 +240,37 @@ fn stratified<'a>(pairs: &'a [Pair], many: usize, rng: &mut ChaCha8Rng) -> (Vec<
     let half = many.div_ceil(2).min(suffering.len());
     let mut drawn: Vec<usize> = suffering.into_iter().take(half).chain(calm.into_iter().take(many - half)).collect();
     drawn.sort_unstable();
-    let others = (0..pairs.len()).filter(|place| drawn.binary_search(place).is_err());
-    (drawn.iter().map(|place| &pairs[*place]).collect(), others.map(|place| &pairs[place]).collect())
+    drawn.iter().map(|place| &pairs[*place]).collect()
+}
+
+/// A program in a place of a pair or mix, by which it has its pages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Seat {
+    /// Place in the list of programs.
+    work: usize,
+    slot: usize,
+}
+
+impl Seat {
+    fn of(names: &[&str], program: &str, slot: usize) -> Self {
+        let work = names.iter().position(|name| *name == program);
+        Self { work: work.expect("the list is of all programs"), slot }
+    }
+}
+
+/// Everyone who is in a pair or mix.
+fn seats(pairs: &[&Pair], names: &[&str], mixes: &[Vec<usize>]) -> BTreeSet<Seat> {
+    let in_pairs = pairs
+        .iter()
+        .flat_map(|pair| pair.sides.iter().enumerate().map(|(slot, side)| Seat::of(names, &side.program, slot)));
+    let in_mixes = mixes.iter().flat_map(|mix| mix.iter().enumerate().map(|(slot, work)| Seat { work: *work, slot }));
+    in_pairs.chain(in_mixes).collect()
 }
 
 /// The programs of the survey, each once, in order.
 fn programs_of(known: &Pairs) -> Vec<String> {
     let names = known.pairs.iter().flat_map(|pair| &pair.sides).map(|side| side.program.clone());
-    names.collect::<std::collections::BTreeSet<_>>().into_iter().collect()
+    names.collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 /// Mixes of four different programs, as places in the catalogue's order.
@@ -277,21 +308,26 @@ fn together(
 /// Everything that predictions are made from.
 struct Rules<'a> {
     contention: Contention,
-    profiles: &'a [Vec<Quantum>],
-    works: &'a [Work<'a>],
+    profiles: &'a BTreeMap<Seat, Vec<Quantum>>,
+    names: &'a [&'a str],
     nanoseconds: f64,
 }
 
 impl Rules<'_> {
-    fn predicted(&self, sides: &[Side]) -> Together {
+    fn predicted(&self, sides: &[Side], mean_of_others: f64) -> Together {
         let mut guests: Vec<Slowed> = sides
             .iter()
-            .map(|side| Slowed { program: side.program.clone(), slowdown: side.slowdown(), predicted: BTreeMap::new() })
+            .map(|side| Slowed {
+                program: side.program.clone(),
+                slowdown: side.slowdown(),
+                predicted: BTreeMap::from([(MEAN_ONLY.to_owned(), mean_of_others)]),
+            })
             .collect();
         for variant in VARIANTS {
             let rule = if variant.additive { Rule::Additive } else { self.contention.rule };
             let contention = Contention { rule, ..self.contention };
-            let tracks: Vec<Track> = sides.iter().map(|side| self.track(side, variant, &contention)).collect();
+            let tracks: Vec<Track> =
+                (0..sides.len()).map(|slot| self.track(&sides[slot], slot, variant, &contention)).collect();
             let told = slowdowns(&tracks.iter().collect::<Vec<_>>(), &contention, self.nanoseconds);
             for (guest, slowdown) in guests.iter_mut().zip(told) {
                 guest.predicted.insert(variant.name.to_owned(), slowdown);
@@ -300,9 +336,8 @@ impl Rules<'_> {
         Together { guests }
     }
 
-    fn track(&self, side: &Side, variant: Variant, contention: &Contention) -> Track {
-        let place = self.works.iter().position(|work| work.program.name == side.program);
-        let quanta = &self.profiles[place.expect("every program of the survey was profiled")];
+    fn track(&self, side: &Side, slot: usize, variant: Variant, contention: &Contention) -> Track {
+        let quanta = &self.profiles[&Seat::of(self.names, &side.program, slot)];
         let told = |profile: Profile| match variant.told {
             Told::All | Told::Averaged => Some(profile),
             Told::Curves => Some(Profile { cycles_per_extra_miss: None, ..profile }),
@@ -322,15 +357,17 @@ impl Rules<'_> {
     }
 }
 
+/// Everything that tells slowdowns.
+fn columns() -> impl Iterator<Item = &'static str> {
+    VARIANTS.iter().map(|variant| variant.name).chain([MEAN_ONLY])
+}
+
 impl Collected for Contended {
     const SURVEY: &'static str = "contention";
 
     fn check(&self) -> Result<(), String> {
         let whole = |together: &Together| {
-            together
-                .guests
-                .iter()
-                .all(|guest| VARIANTS.iter().all(|variant| guest.predicted.contains_key(variant.name)))
+            together.guests.iter().all(|guest| columns().all(|column| guest.predicted.contains_key(column)))
         };
         if self.pairs.is_empty() {
             Err("it has no pair".to_owned())

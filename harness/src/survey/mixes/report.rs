@@ -9,8 +9,7 @@ use super::outcome::{
 };
 use super::{Estimated, Mixes, figures};
 use crate::report::ReportError;
-use crate::report::estimate::Estimate;
-use crate::report::text::{Align, Table, cell, csv, number, percent};
+use crate::report::text::{Align, Table, cell, csv, number, percent, percent_within};
 use crate::survey::{SUMMARY, TextFile};
 
 /// The page on method and bias.
@@ -79,12 +78,6 @@ pub(super) fn names(findings: &[Finding]) -> Vec<&str> {
     names
 }
 
-/// A share with its interval, in percent.
-fn interval(estimate: Option<Estimate>, digits: usize) -> String {
-    let Some(Estimate { mean, low, high, .. }) = estimate else { return percent(None, digits) };
-    format!("{} ({:.digits$} to {:.digits$})", percent(Some(mean), digits), 100.0 * low, 100.0 * high)
-}
-
 fn verdict(mixes: &Mixes, field: &Field) -> String {
     let seed = mixes.seed;
     let (Some(ours), Some(reactive)) = (field.named(OURS), field.named(YARDSTICK)) else {
@@ -98,14 +91,14 @@ fn verdict(mixes: &Mixes, field: &Field) -> String {
          staying put to the oracle, and {} of that from {YARDSTICK} to the oracle. On {} mixes it is more than {} below staying put. \
          The oracle is {} above the best static placement: that is what phases are worth here.",
         mixes.mixes.len(),
-        interval(ahead.map(|duel| duel.gain), 2),
+        percent_within(ahead.map(|duel| duel.gain), 2),
         number(ahead.map(|duel| duel.p), 4),
-        interval(still.map(|duel| duel.gain), 2),
-        interval(share(&field.put), 0),
-        interval(share(reactive), 0),
+        percent_within(still.map(|duel| duel.gain), 2),
+        percent_within(share(&field.put), 0),
+        percent_within(share(reactive), 0),
         still.map_or(0, |duel| duel.worse),
         percent(Some(WORSE), 0),
-        interval(duel(&field.oracle, &field.best_static, seed).map(|duel| duel.gain), 2),
+        percent_within(duel(&field.oracle, &field.best_static, seed).map(|duel| duel.gain), 2),
     )
 }
 
@@ -174,10 +167,10 @@ fn table(mixes: &Mixes, field: &Field) -> Table {
         table.row([
             contestant.name.clone(),
             number(contestant.mean_stp(mixes.seed).map(|stp| stp.mean), 3),
-            unless_put(interval(put.map(|duel| duel.gain), 2)),
-            versus.map(|duel| interval(Some(duel.gain), 2)).unwrap_or_default(),
+            unless_put(percent_within(put.map(|duel| duel.gain), 2)),
+            versus.map(|duel| percent_within(Some(duel.gain), 2)).unwrap_or_default(),
             versus.map(|duel| number(Some(duel.p), 4)).unwrap_or_default(),
-            unless_put(interval(share_closed(contestant, &field.put, &field.oracle, mixes.seed), 0)),
+            unless_put(percent_within(share_closed(contestant, &field.put, &field.oracle, mixes.seed), 0)),
             number(average(&contestant.antt), 3),
             number(average(&contestant.worst_slowdown), 3),
             number(average(&contestant.unfairness), 3),
