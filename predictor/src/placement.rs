@@ -47,7 +47,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::contention::experience::{Experience, Member};
-use crate::contention::{Contention, Demand, Slowdown};
+use crate::contention::{Contention, CurveSource, Demand, Rule, Slowdown};
 use crate::counters::VcpuId;
 use crate::phases::PhaseId;
 use crate::topology::{DomainId, Topology};
@@ -200,6 +200,13 @@ impl Problem<'_> {
         let Some(place) = members.iter().position(|member| *member == vcpu) else { return Slowdown::NONE };
         let excess = |stretch: &Stretch| stretch.share * (self.slowdowns(&members, stretch)[place].0 - 1.0);
         Slowdown(1.0 + self.outlook.iter().map(excess).sum::<f64>())
+    }
+
+    /// Where the miss-ratio curve comes from that tells how `vcpu` is slowed, first of all; `None` where no curve is asked for.
+    #[must_use]
+    pub fn curve_source(&self, vcpu: VcpuId) -> Option<CurveSource> {
+        let demand = self.outlook.first()?.demands.get(&vcpu)?;
+        matches!(self.contention.rule, Rule::Analytic(_)).then_some(demand.curve_source)
     }
 
     /// The placement after `step` from the current one.

@@ -433,6 +433,7 @@ impl Policy {
             forecast: watch.next().map(Likely::of),
             basis: if self.kind == PolicyKind::Predictive { watch.basis() } else { Basis::Forecast },
             slowdown_here: problem.slowdown(problem.current, vcpu),
+            curve: problem.curve_source(vcpu),
             alternative: step.map(|step| Alternative {
                 to: step.to,
                 exchanged_with: step.exchanged_with,

@@ -33,6 +33,7 @@ fn reason(guest: u32, verdict: Verdict) -> VcpuRationale {
         forecast: Some(Likely { phase: PhaseId(0), probability: 0.91 }),
         basis: Basis::Forecast,
         slowdown_here: Slowdown(1.85),
+        curve: None,
         alternative: Some(Alternative {
             to: DomainId(1),
             exchanged_with: None,

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::PolicyKind;
-use crate::contention::Slowdown;
+use crate::contention::{CurveSource, Slowdown};
 use crate::counters::{Event, VcpuId};
 use crate::forecast::Forecast;
 use crate::phases::{NOVELTY_BOUND, PhaseId};
@@ -49,6 +49,9 @@ pub struct VcpuRationale {
     pub basis: Basis,
     /// Its slowdown if nobody moves, as the mean over the horizon.
     pub slowdown_here: Slowdown,
+    /// What that rests on, where the rule of contention needs a miss-ratio curve.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub curve: Option<CurveSource>,
     /// The best that could be done by moving it.
     pub alternative: Option<Alternative>,
     /// What becomes of it.
@@ -230,6 +233,11 @@ impl std::fmt::Display for VcpuRationale {
             })?;
         }
         write!(out, ", {}", self.slowdown_here)?;
+        out.write_str(match self.curve {
+            None | Some(CurveSource::Measured) => "",
+            Some(CurveSource::PartlyMeasured) => " (its need of cache is partly a guess from counters)",
+            Some(CurveSource::Estimated) => " (its need of cache is a guess from counters)",
+        })?;
         if let Some(there) = &self.alternative {
             write!(out, "; in domain {}", there.to.0)?;
             if let Some(partner) = there.exchanged_with {

@@ -2,6 +2,9 @@
 
 use super::rationale::VcpuState;
 use super::*;
+use crate::contention::analytic::SharedLlc;
+use crate::contention::curve::ShareCurve;
+use crate::contention::{CurveSource, Profile, Rule};
 use crate::counters::{Event, Readings};
 use crate::forecast::kind::ForecasterKind;
 use crate::scenes::{Guest, Kind, World, changing_partners, partners_changing_every, trained, two_by_two, vcpu};
@@ -109,6 +112,28 @@ fn after_one_quantum(kind: PolicyKind) -> (Policy, World) {
     let mut world = World::new(&guests);
     policy.observe(&Seen { samples: &world.advance(), ..Seen::default() });
     (policy, world)
+}
+
+#[test]
+fn a_slowdown_that_rests_on_a_guessed_curve_says_so() {
+    let rationale = |profile: Option<Profile>| {
+        let guests = [Kind::Chase.quanta(1000.0), Kind::Stream.quanta(1000.0)].map(|kind| Guest::new(&[kind]));
+        let mut parts = trained(&guests).parts().clone();
+        let llc = SharedLlc { lines: 16384.0, ways: 16.0, hit_cycles: 40.0, miss_cycles: 200.0, hidden_cycles: 96.0 };
+        parts.contention.rule = Rule::Analytic(llc);
+        parts.pressures.iter_mut().for_each(|pressure| pressure.profile = profile);
+        let model = Model::new(parts).expect("sound");
+        let mut policy = Policy::new(PolicyKind::Reactive, Settings::default(), two_by_two(), model);
+        policy.observe(&Seen { samples: &World::new(&guests).advance(), ..Seen::default() });
+        policy.decide().rationale
+    };
+    let guessed = rationale(None);
+    assert!(guessed.vcpus.iter().all(|reason| reason.curve == Some(CurveSource::Estimated)));
+    assert!(guessed.to_string().contains("x (its need of cache is a guess from counters); "), "{guessed}");
+    let measured =
+        rationale(Some(Profile { miss_ratios: ShareCurve::default(), dispersion: 1.0, cycles_per_extra_miss: None }));
+    assert!(measured.vcpus.iter().all(|reason| reason.curve == Some(CurveSource::Measured)));
+    assert!(!measured.to_string().contains("guess"), "{measured}");
 }
 
 #[test]
