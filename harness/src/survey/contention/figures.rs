@@ -52,10 +52,8 @@ fn plot(canvas: &Canvas<'_>, title: &str, of: &[Together], (left, right): (i32, 
         canvas.text(&short(*tick), (x, BOTTOM + 14), Anchor::Middle, TICK)?;
         canvas.text(&short(*tick), (left - 8, y), Anchor::Right, TICK)?;
     }
-    if let (Some(first), Some(last)) = (ticks.first(), ticks.last()) {
-        let corner = |value: f64| (across.pixel(value), up.pixel(value));
-        canvas.line(vec![corner(*first), corner(*last)], palette::FAINT, 2)?;
-    }
+    let corner = |value: f64| (across.pixel(value), up.pixel(value));
+    canvas.line(vec![corner(1.0), corner(values().fold(1.0, f64::max))], palette::FAINT, 2)?;
     for (name, colour) in DRAWN {
         for guest in guests() {
             if let Some(told) = guest.predicted.get(name) {
