@@ -182,3 +182,11 @@ proptest! {
         prop_assert!(answer(&head, &snapshot()).status >= 400);
     }
 }
+
+/// Fuzz targets are built by hand only, so that one would not notice.
+#[test]
+fn the_snapshot_that_the_fuzz_target_answers_from_is_readable() {
+    let text = include_str!("../../../../../fuzz/seeds/snapshot.json");
+    let snapshot: Snapshot = serde_json::from_str(text).unwrap_or_else(|error| panic!("fuzz/seeds: {error}"));
+    assert_eq!(answer(b"GET /status.json HTTP/1.1\r\n\r\n", &snapshot).status, 200);
+}
