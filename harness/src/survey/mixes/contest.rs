@@ -247,7 +247,13 @@ impl Contest<'_> {
         let scene = self.scene(mix, &recordings, &arrangements, label)?;
         let guests = scene.guests();
         let mut seen = scene.model(None)?;
-        let mut unseen = scene.model(Some(self.known.others(&guests)))?;
+        let others = self.known.others(&guests);
+        if others.is_empty() {
+            let problem =
+                format!("all are of the families that {} has, so that no model can be without them", mix.name);
+            return Err(InputError::new(problem, "give programs of more families").at("--program").into());
+        }
+        let mut unseen = scene.model(Some(others))?;
         if self.settings[chosen(PolicyKind::Reactive)].estimate == Estimated::Analytic {
             seen = self.with_curves(&seen, mix)?;
             // Nobody has curves of programs that were never seen: they are estimated from the phases' counters.
