@@ -100,12 +100,18 @@ fuzz: cargo ## throw bytes at every parser, FUZZ_SECONDS for each of FUZZ_TARGET
 	        -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=4096 || exit 1; \
 	done
 
+test-libvirt: cargo ## guests of a real libvirt, bound through its API (feature libvirt)
+	@scripts/require libvirtd=libvirt-daemon-system virsh=libvirt-clients /usr/include/libvirt/libvirt.h=libvirt-dev
+	$(CARGO) clippy -p harness -p tests --all-targets --features tests/libvirt -- -D warnings
+	$(CARGO) test -p tests --features libvirt --test libvirt
+
 # Longer than CI may take: more cases for every property, every real program on every input, and the quickstart over a longer stretch of time.
 nightly: build guest ## what takes longer than CI may
 	@scripts/require $(NEEDS_GUESTS) $(NEEDS_CONFORMANCE)
 	$(CARGO) build --workspace
 	EMULATION_COSTS_AT_MOST=3 PROPTEST_CASES=5000 PHASECAST_PROGRAMS=all REQUIRE_HOSTS=simulated,emulated,replayed REQUIRE_TOOLS=1 $(CARGO) $(RUN_TESTS) --workspace
 	PHASECAST_SOAK_SECONDS=3600 $(CARGO) test -p tests --test daemon_on_guests -- --nocapture stay_flat
+	$(MAKE) test-libvirt
 	$(PHASECAST) image build
 	$(PHASECAST) experiment run harness/experiments/quickstart.toml --quanta 1000
 	$(TARGET)/debug/phasecast qemu install --cache $(TEST_CACHE)

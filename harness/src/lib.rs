@@ -19,6 +19,8 @@ pub mod procfs;
 
 pub mod affinity;
 
+pub mod libvirt;
+
 pub mod custody;
 
 pub mod discovery;

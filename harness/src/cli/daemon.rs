@@ -148,6 +148,7 @@ fn live(config: &Config, args: &Args) -> LiveSettings {
         include_tcg: config.include_tcg,
         acting: if config.act { Acting::Act } else { Acting::DryRun },
         rescan_quanta: config.rescan_quanta,
+        libvirt: config.libvirt.clone(),
         resctrl: config.resctrl,
         ..LiveSettings::default()
     }

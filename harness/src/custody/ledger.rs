@@ -1,7 +1,7 @@
 //! The ledger on disk: JSON lines, mode 0600, one writer.
 //!
 //! ```text
-//! {"ledger":{"version":1,"boot_id":"c7bfbdd5-..."}}
+//! {"ledger":{"version":2,"boot_id":"c7bfbdd5-..."}}
 //! {"bound":{"thread":{"pid":7,"tid":9,...},"comm":"CPU 0/KVM","original":"0-7","is_whole":true,"mask":"0-3"}}
 //! {"released":{"thread":{"pid":7,"tid":9,...}}}
 //! ```
@@ -22,6 +22,7 @@ use std::time::{Duration, Instant};
 use rustix::fs::FlockOperation;
 use serde::{Deserialize, Serialize};
 
+use crate::libvirt::LibvirtVcpu;
 use crate::procfs::ThreadIdentity;
 use crate::sysfs::CpuSet;
 
@@ -29,7 +30,10 @@ use crate::sysfs::CpuSet;
 pub const DEFAULT_LEDGER: &str = "/run/phasecast/custody.jsonl";
 
 /// The format that this version writes and reads.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
+
+/// Version 1 knew no libvirt.
+const OLDEST: u32 = 1;
 
 /// Lines beyond what is owed, before the file is written anew.
 const MOST_IDLE_LINES: usize = 256;
@@ -57,7 +61,7 @@ pub enum LedgerError {
         owner: u32,
     },
     /// A version that this one cannot read.
-    #[error("{} has version {found}; this phasecast reads {VERSION}: restore with the one that wrote it", .ledger.display())]
+    #[error("{} has version {found}; this phasecast reads {OLDEST} to {VERSION}: restore with the one that wrote it", .ledger.display())]
     Version {
         /// The ledger.
         ledger: PathBuf,
@@ -109,6 +113,9 @@ pub enum Line {
         is_whole: bool,
         /// The mask it will have.
         mask: CpuSet,
+        /// What libvirt calls it, where libvirt is asked to bind it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        through: Option<LibvirtVcpu>,
     },
     /// A thread is owed nothing any more.
     Released {
@@ -128,6 +135,8 @@ pub struct Entry {
     pub is_whole: bool,
     /// The masks we gave it, the last one last.
     pub masks: Vec<CpuSet>,
+    /// What libvirt calls it, where libvirt is asked to bind it.
+    pub through: Option<LibvirtVcpu>,
 }
 
 impl Entry {
@@ -138,13 +147,15 @@ impl Entry {
     }
 
     /// Whether a thread with this mask is still where we put it: the mask is one that we set, whole or as far as the
-    /// cpuset has it.
+    /// cpuset has it. So is one that libvirt was asked for, and that it has not set yet.
     #[must_use]
     pub fn is_ours(&self, mask: &CpuSet, cpuset: Option<&CpuSet>) -> bool {
-        self.masks.iter().any(|ours| {
-            let cut = cpuset.map(|cpuset| ours.intersection(cpuset)).filter(|cut| !cut.is_empty());
-            ours == mask || cut.is_some_and(|cut| cut == *mask)
-        })
+        let is_awaited = self.through.is_some() && *mask == self.original;
+        is_awaited
+            || self.masks.iter().any(|ours| {
+                let cut = cpuset.map(|cpuset| ours.intersection(cpuset)).filter(|cut| !cut.is_empty());
+                ours == mask || cut.is_some_and(|cut| cut == *mask)
+            })
     }
 
     pub(super) fn set_last(&mut self, mask: CpuSet) {
@@ -153,7 +164,14 @@ impl Entry {
     }
 
     pub(super) fn line(&self, thread: ThreadIdentity, mask: CpuSet) -> Line {
-        Line::Bound { thread, comm: self.comm.clone(), original: self.original.clone(), is_whole: self.is_whole, mask }
+        Line::Bound {
+            thread,
+            comm: self.comm.clone(),
+            original: self.original.clone(),
+            is_whole: self.is_whole,
+            mask,
+            through: self.through.clone(),
+        }
     }
 }
 
@@ -178,11 +196,13 @@ pub fn parse(text: &mut dyn BufRead) -> Result<Contents, ParseError> {
             return Ok(contents);
         }
         match serde_json::from_slice(&line) {
-            Ok(Line::Ledger { version, .. }) if version != VERSION => return Err(ParseError::Version(version)),
+            Ok(Line::Ledger { version, .. }) if !(OLDEST..=VERSION).contains(&version) => {
+                return Err(ParseError::Version(version));
+            }
             Ok(Line::Ledger { boot_id, .. }) => contents.boot_id = boot_id,
             Ok(Line::Released { thread }) => drop(contents.entries.remove(&thread)),
-            Ok(Line::Bound { thread, comm, original, is_whole, mask }) => {
-                let new = Entry { comm, original, is_whole, masks: Vec::new() };
+            Ok(Line::Bound { thread, comm, original, is_whole, mask, through }) => {
+                let new = Entry { comm, original, is_whole, masks: Vec::new(), through };
                 contents.entries.entry(thread).or_insert(new).set_last(mask);
             }
             Err(_) => contents.damaged_lines += 1,

@@ -47,6 +47,7 @@
 //! mask lie microseconds in which the number would have to be freed and given out again; numbers are given out in
 //! ascending order, so that takes as many new threads as there are numbers.
 
+mod hand;
 pub mod ledger;
 mod restore;
 
@@ -57,11 +58,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::affinity::{self, AffinityError};
+use crate::libvirt::LibvirtVcpu;
 use crate::procfs::{Proc, ProcError, ThreadIdentity};
 use crate::sysfs::CpuSet;
 
 use ledger::{Entry, Ledger, Line, Lock};
 
+pub use hand::SetError;
 pub use ledger::{DEFAULT_LEDGER, LedgerError};
 pub use restore::{Mode, Outcome, Report, ThreadReport, restore};
 
@@ -77,6 +80,8 @@ pub struct Binding {
     pub comm: String,
     /// Where it shall run. Cut down to the mask it was found with and to its cpuset.
     pub cpus: CpuSet,
+    /// What libvirt calls it, where libvirt shall be asked to bind it.
+    pub through: Option<LibvirtVcpu>,
 }
 
 /// Why a thread was not bound. It runs where it did.
@@ -119,9 +124,9 @@ pub enum BindRefusal {
     /// `/proc` does not say who it is.
     #[error("cannot be told apart: {0}")]
     Unknown(String),
-    /// The kernel refused.
+    /// The kernel or libvirt refused.
     #[error(transparent)]
-    Affinity(AffinityError),
+    Refused(SetError),
 }
 
 fn shown(cpuset: &Option<CpuSet>) -> String {
@@ -220,17 +225,19 @@ impl Custody {
 
     /// Sets a mask that is in the ledger.
     fn carry_out(&mut self, asked: &Binding, mask: &CpuSet) -> Result<(), BindRefusal> {
-        let outcome = affinity::bind(asked.thread.tid, mask);
         let Some(entry) = self.held.get_mut(&asked.thread) else { return Err(BindRefusal::Gone) };
-        match outcome {
+        let outcome = entry.bind(asked.thread.tid, mask);
+        match &outcome {
             Ok(()) => entry.set_last(mask.clone()),
+            // It may do so yet.
+            Err(SetError::Libvirt(_) | SetError::NotDone { .. }) => entry.set_last(mask.clone()),
             // Never bound by us, so that nothing is owed.
             Err(_) if entry.masks.is_empty() => self.release(&asked.thread),
             Err(_) => {}
         }
         outcome.map_err(|error| match error {
-            AffinityError::Gone(_) => BindRefusal::Gone,
-            error => BindRefusal::Affinity(error),
+            SetError::Affinity(AffinityError::Gone(_)) => BindRefusal::Gone,
+            error => BindRefusal::Refused(error),
         })
     }
 
@@ -243,7 +250,7 @@ impl Custody {
             Err(error) if error.is_gone() => return Err(BindRefusal::Gone),
             Err(error) => return Err(BindRefusal::Unknown(error.to_string())),
         }
-        let current = affinity::mask_of(thread.tid).map_err(BindRefusal::Affinity)?;
+        let current = affinity::mask_of(thread.tid).map_err(|error| BindRefusal::Refused(error.into()))?;
         let cpuset = self.proc.cpuset(thread.pid);
         if let Some(takeover) = self.examine(&thread, &current, cpuset.as_ref()) {
             return Err(takeover);
@@ -261,6 +268,7 @@ impl Custody {
             is_whole: cpuset.is_some_and(|cpuset| cpuset == current),
             original: current,
             masks: Vec::new(),
+            through: asked.through.clone(),
         });
         Ok(mask)
     }

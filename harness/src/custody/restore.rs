@@ -10,6 +10,7 @@ use crate::affinity::{self, AffinityError};
 use crate::procfs::{Proc, ThreadIdentity};
 use crate::sysfs::CpuSet;
 
+use super::SetError;
 use super::ledger::{self, Entry, Ledger, LedgerError, Lock};
 
 /// Whether masks are given back or only looked at.
@@ -155,18 +156,18 @@ pub(super) fn give_back_thread(proc: &Proc, thread: &ThreadIdentity, entry: &Ent
     }
     let set = match entry.is_whole {
         // Also where the mask looks right: the kernel may remember ours for when the cpuset grows.
-        true => affinity::unbind(thread.tid),
+        true => entry.unbind(thread.tid),
         false if is_as_before => Ok(()),
-        false => match affinity::bind(thread.tid, &entry.original) {
+        false => match entry.bind(thread.tid, &entry.original) {
             // Its CPUs are gone: anywhere it may is nearer to what it had than where we put it.
-            Err(AffinityError::NoSuchCpu { .. }) => affinity::unbind(thread.tid),
+            Err(SetError::Affinity(AffinityError::NoSuchCpu { .. })) => entry.unbind(thread.tid),
             other => other,
         },
     };
-    match set.and_then(|()| affinity::mask_of(thread.tid)) {
+    match set.and_then(|()| Ok(affinity::mask_of(thread.tid)?)) {
         Ok(_) if is_as_before => Outcome::AsBefore,
         Ok(mask) => Outcome::GivenBack { mask },
-        Err(AffinityError::Gone(_)) => Outcome::Gone,
+        Err(SetError::Affinity(AffinityError::Gone(_))) => Outcome::Gone,
         Err(error) => failed(&error),
     }
 }

@@ -32,7 +32,7 @@ impl Waiter {
     }
 
     fn asks(&self, cpus: &CpuSet) -> Binding {
-        Binding { thread: self.identity, comm: "waiter".to_owned(), cpus: cpus.clone() }
+        Binding { thread: self.identity, comm: "waiter".to_owned(), cpus: cpus.clone(), through: None }
     }
 
     fn end(&mut self) {
@@ -239,7 +239,8 @@ fn a_ledger_of_another_boot_or_of_other_threads_touches_nobody() {
     affinity::bind(waiter.identity.tid, &one).expect("by hand");
     let line = |thread: ThreadIdentity| {
         let (comm, original, mask) = (String::new(), other.clone(), one.clone());
-        serde_json::to_string(&Line::Bound { thread, comm, original, is_whole: false, mask }).expect("plain data")
+        serde_json::to_string(&Line::Bound { thread, comm, original, is_whole: false, mask, through: None })
+            .expect("plain data")
     };
     let header = |boot: &str| format!("{{\"ledger\":{{\"version\":1,\"boot_id\":\"{boot}\"}}}}");
     std::fs::write(&ledger, format!("{}\n{}\n", header("another"), line(waiter.identity))).expect("written");

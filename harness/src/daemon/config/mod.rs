@@ -21,6 +21,7 @@ use crate::custody::DEFAULT_LEDGER;
 use crate::daemon::trial::TrialSettings;
 use crate::input::{InputError, parse_toml, read_text, suggest};
 use crate::journal::folder::Rotation;
+use crate::libvirt;
 use crate::sysfs::CpuSet;
 
 /// Every key with its default, as a file to start from.
@@ -51,6 +52,8 @@ pub struct Config {
     pub nodes: Nodes,
     /// Whether emulated guests are watched too.
     pub include_tcg: bool,
+    /// Where libvirt is reached that binds the vCPUs of its guests.
+    pub libvirt: Option<String>,
     /// Whether guests get monitoring groups.
     pub resctrl: bool,
     /// Quanta between two searches for guests.
@@ -111,6 +114,7 @@ impl Config {
             ("cpus", self.cpus != other.cpus),
             ("cross_node", self.nodes != other.nodes),
             ("include_tcg", self.include_tcg != other.include_tcg),
+            ("libvirt", self.libvirt != other.libvirt),
             ("resctrl", self.resctrl != other.resctrl),
             ("rescan_quanta", self.rescan_quanta != other.rescan_quanta),
             ("ledger", self.ledger != other.ledger),
@@ -150,6 +154,7 @@ fn check(raw: Raw) -> Result<Config, InputError> {
         cpus,
         nodes,
         include_tcg: raw.include_tcg,
+        libvirt: raw.libvirt.map(libvirt).transpose()?,
         resctrl: raw.resctrl,
         rescan_quanta: std::num::NonZeroU32::new(within("rescan_quanta", raw.rescan_quanta.unwrap_or(10), 1, 100_000)?)
             .unwrap_or(std::num::NonZeroU32::MIN),
@@ -164,6 +169,17 @@ fn check(raw: Raw) -> Result<Config, InputError> {
         trial: raw.trial.map(|trial| check_trial(&trial, quantum)).transpose()?,
         guests: (0..).zip(&raw.guest).map(|(place, guest)| guest_rule(place, guest)).collect::<Result<_, _>>()?,
     })
+}
+
+fn libvirt(uri: String) -> Result<String, InputError> {
+    if !libvirt::IS_BUILT_IN {
+        let problem = "this phasecast was built without libvirt".to_owned();
+        return Err(InputError::new(problem, "build it with --features libvirt, or leave the key out").at("libvirt"));
+    }
+    if !uri.starts_with("qemu:") {
+        return Err(InputError::new(format!("{uri:?} is no URI of QEMU"), "give qemu:///system").at("libvirt"));
+    }
+    Ok(uri)
 }
 
 fn within<T: PartialOrd + std::fmt::Display>(key: &str, value: T, least: T, most: T) -> Result<T, InputError> {

@@ -14,6 +14,7 @@ pub(super) struct Raw {
     pub(super) cpus: Option<String>,
     pub(super) cross_node: bool,
     pub(super) include_tcg: bool,
+    pub(super) libvirt: Option<String>,
     pub(super) resctrl: bool,
     pub(super) rescan_quanta: Option<u32>,
     pub(super) ledger: Option<PathBuf>,

@@ -46,6 +46,7 @@ use super::{Arrival, Host, HostError, MoveOutcome, Observation};
 use crate::affinity;
 use crate::custody::{BindRefusal, Binding, Custody, Report};
 use crate::discovery::{Discovery, Scope};
+use crate::libvirt::LibvirtVcpu;
 use crate::perf::plan::Processor;
 use crate::perf::{self, Counters, Modes, NotCounted, nanoseconds};
 use crate::procfs::{Capability, Proc};
@@ -260,6 +261,7 @@ impl LiveHost {
         let watched = Watched {
             thread: vcpu.thread,
             comm: vcpu.comm.clone(),
+            through: self.through_libvirt(vcpu),
             domain,
             bound: None,
             group,
@@ -268,6 +270,12 @@ impl LiveHost {
         };
         self.roster.admit(id, watched);
         seen.arrivals.push(Arrival { vcpu: id, name: guest.name.clone(), domain });
+    }
+
+    fn through_libvirt(&self, vcpu: &crate::discovery::VcpuThread) -> Option<LibvirtVcpu> {
+        let uri = self.settings.libvirt.as_ref()?;
+        let arguments = self.discovery.proc().command_line(vcpu.thread.pid).ok()?;
+        LibvirtVcpu::of(&arguments, uri, vcpu.number)
     }
 
     fn depart(&mut self, vcpu: VcpuId, seen: &mut Observation) {
@@ -368,7 +376,8 @@ impl LiveHost {
                 && (from != to || watched.bound.is_none())
             {
                 let cpus: CpuSet = domain.cpus.iter().map(|cpu| cpu.0).collect();
-                bindings.push(Binding { thread: watched.thread, comm: watched.comm.clone(), cpus });
+                let (comm, through) = (watched.comm.clone(), watched.through.clone());
+                bindings.push(Binding { thread: watched.thread, comm, cpus, through });
                 places.push(place);
             }
         }

@@ -46,7 +46,7 @@ impl NoticeKind {
             BindRefusal::Gone => None,
             BindRefusal::TakenOver { .. } | BindRefusal::LeftAlone { .. } => Some(Self::TakenOver),
             BindRefusal::NoLedger(_) => Some(Self::NoLedger),
-            BindRefusal::Outside { .. } | BindRefusal::Unknown(_) | BindRefusal::Affinity(_) => Some(Self::NotBound),
+            BindRefusal::Outside { .. } | BindRefusal::Unknown(_) | BindRefusal::Refused(_) => Some(Self::NotBound),
         }
     }
 }

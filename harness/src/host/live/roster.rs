@@ -8,6 +8,7 @@ use predictor::topology::DomainId;
 use serde::Serialize;
 
 use crate::discovery::{Accelerator, FoundGuest, VcpuThread, Vmm};
+use crate::libvirt::LibvirtVcpu;
 use crate::perf::Group;
 use crate::procfs::{Pid, Proc, ThreadIdentity};
 use crate::sysfs::CpuSet;
@@ -17,6 +18,8 @@ use crate::sysfs::CpuSet;
 pub(super) struct Watched {
     pub(super) thread: ThreadIdentity,
     pub(super) comm: String,
+    /// What libvirt calls it, where libvirt shall bind it.
+    pub(super) through: Option<LibvirtVcpu>,
     /// Where it is, as last seen.
     pub(super) domain: DomainId,
     /// Where we have bound it.

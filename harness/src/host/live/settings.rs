@@ -54,6 +54,8 @@ pub struct LiveSettings {
     pub acting: Acting,
     /// Guests are looked for after each so many quanta.
     pub rescan_quanta: NonZeroU32,
+    /// Where libvirt is reached that shall bind the vCPUs of its guests; without it they are bound like all others.
+    pub libvirt: Option<String>,
     /// Whether guests get monitoring groups of resctrl, for LLC occupancy and bandwidth.
     pub resctrl: bool,
 }
@@ -71,6 +73,7 @@ impl Default for LiveSettings {
             ask_qmp: false,
             acting: Acting::DryRun,
             rescan_quanta: NonZeroU32::MIN.saturating_add(9),
+            libvirt: None,
             resctrl: false,
         }
     }
