@@ -104,8 +104,9 @@ pub fn run(args: &Args, interrupt: &Interrupt) -> anyhow::Result<()> {
 
 fn forecasters(list: &str) -> Result<Vec<ForecasterKind>, InputError> {
     if list.trim() == "all" {
-        // `default` is `contexts` by another name: one of them will do.
-        return Ok(ForecasterKind::ALL.into_iter().filter(|kind| *kind != ForecasterKind::Contexts).collect());
+        // `default` is `contexts` by another name, and so is `contexts-spaces` where no address space is known.
+        let same = [ForecasterKind::Contexts, ForecasterKind::ContextsSpaces];
+        return Ok(ForecasterKind::ALL.into_iter().filter(|kind| !same.contains(kind)).collect());
     }
     let names = ForecasterKind::names();
     let known: Vec<&str> = names.iter().map(String::as_str).collect();

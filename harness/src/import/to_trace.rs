@@ -48,6 +48,7 @@ pub fn samples(file: &Path, import: &Import, guests: usize) -> Vec<Imported> {
             domain: DomainId(number(place)),
             elapsed: elapsed(&recorded, interval),
             readings: sources.readings(&recorded.intervals[interval]),
+            address_space: None,
             truth: None,
         };
         Imported {

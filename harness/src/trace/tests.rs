@@ -9,7 +9,7 @@ use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::parser::parse_message_type;
-use predictor::counters::{Event, GuestId, PhaseMark, Reading, Readings, Sample, VcpuId};
+use predictor::counters::{AddressSpace, Event, GuestId, PhaseMark, Reading, Readings, Sample, VcpuId};
 use predictor::topology::{CpuId, DomainId, LlcDomain, NodeId, Topology};
 use proptest::prelude::*;
 
@@ -45,6 +45,7 @@ fn sample(guest: u32, instructions: Option<u64>) -> Sample {
         domain: DomainId(0),
         elapsed: Duration::from_micros(5),
         readings: Readings::new(instructions.map(|count| (Event::Instructions, Reading::Exact(count)))),
+        address_space: None,
         truth: None,
     }
 }
@@ -60,12 +61,13 @@ fn reading() -> impl Strategy<Value = Reading> {
 fn row() -> impl Strategy<Value = Row> {
     let readings = proptest::collection::vec(reading(), Event::ALL.len())
         .prop_map(|readings| Readings::new(Event::ALL.into_iter().zip(readings)));
-    let sample = (any::<[u32; 3]>(), any::<u64>(), readings, any::<Option<u32>>()).prop_map(
-        |([guest, index, domain], elapsed_ns, readings, truth)| Sample {
+    let sample = (any::<[u32; 3]>(), any::<u64>(), readings, any::<Option<u32>>(), any::<u64>()).prop_map(
+        |([guest, index, domain], elapsed_ns, readings, truth, cr3)| Sample {
             vcpu: VcpuId { guest: GuestId(guest), index },
             domain: DomainId(domain),
             elapsed: Duration::from_nanos(elapsed_ns),
             readings,
+            address_space: AddressSpace::of_cr3(cr3 % 0x8000),
             truth: truth.map(PhaseMark),
         },
     );

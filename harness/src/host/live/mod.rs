@@ -322,7 +322,14 @@ impl LiveHost {
             let running = running_ns.map_or(Reading::Absent, |ns| Reading::Exact(ns.min(nanoseconds(elapsed))));
             let counted = read.iter().flat_map(perf::GroupReading::iter);
             let readings = Readings::new(counted.chain([(Event::RunningNanoseconds, running)]));
-            seen.samples.push(Sample { vcpu: id, domain: watched.domain, elapsed, readings, truth: None });
+            seen.samples.push(Sample {
+                vcpu: id,
+                domain: watched.domain,
+                elapsed,
+                readings,
+                address_space: None,
+                truth: None,
+            });
             is_in_doubt |= read.as_ref().is_some_and(|read| self.counters.doubt(read));
         }
         for id in ended {
