@@ -149,6 +149,7 @@ fn live(config: &Config, args: &Args) -> LiveSettings {
         acting: if config.act { Acting::Act } else { Acting::DryRun },
         rescan_quanta: config.rescan_quanta,
         resctrl: config.resctrl,
+        introspection: config.introspection,
         ..LiveSettings::default()
     }
 }

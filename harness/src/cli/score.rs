@@ -38,7 +38,7 @@ pub struct Args {
     /// components, or the fewest that explain this share of variance, as kmeans:6+pca:0.95.
     #[arg(long, value_name = "PHASES", default_value = "ipc-bins:0.25")]
     phases: PhaseDefinition,
-    /// Forecasters by name, separated by commas, or all.
+    /// Forecasters by name, separated by commas, or all. contexts-spaces heeds the address spaces of a trace recorded with QEMU 10.0.
     #[arg(long, value_name = "LIST", default_value = "default,last-value")]
     forecasters: String,
     /// Only the first so many intervals of each series.

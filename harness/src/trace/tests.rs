@@ -13,7 +13,7 @@ use predictor::counters::{AddressSpace, Event, GuestId, PhaseMark, Reading, Read
 use predictor::topology::{CpuId, DomainId, LlcDomain, NodeId, Topology};
 use proptest::prelude::*;
 
-use super::{Row, Trace, TraceWriter};
+use super::{Row, Trace, TraceWriter, schema};
 use crate::journal::run::{GuestDescription, RunDescription};
 
 fn run() -> RunDescription {
@@ -184,6 +184,39 @@ fn what_is_no_trace_of_this_version_is_refused_by_name() {
         complaint_about("message m { REQUIRED DOUBLE quantum; }", &[version, ("phasecast.run", &run)]),
         "failed to read trace T: column quantum is REQUIRED DOUBLE and should be REQUIRED INT64"
     );
+}
+
+#[test]
+fn a_trace_from_before_address_spaces_is_read_without_them() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("t.parquet");
+    let at = |address_space| Sample { address_space, ..sample(0, Some(1)) };
+    let row = |sample| Row {
+        quantum: 0,
+        guest_name: "alpha".to_owned(),
+        program: String::new(),
+        input: String::new(),
+        instructions_at_start: Some(0),
+        sample,
+    };
+    let message = schema::message().replace("  OPTIONAL INT64 address_space (INTEGER(64,false));\n", "");
+    let message = parse_message_type(&message).expect("a schema");
+    let metadata = [
+        KeyValue::new("phasecast.trace_version".to_owned(), "1".to_owned()),
+        KeyValue::new("phasecast.run".to_owned(), serde_json::to_string(&run()).expect("plain data")),
+    ];
+    let properties = WriterProperties::builder().set_key_value_metadata(Some(metadata.to_vec())).build();
+    let file = std::fs::File::create(&path).expect("writable");
+    let mut writer = SerializedFileWriter::new(file, Arc::new(message), Arc::new(properties)).expect("writable");
+    let mut group = writer.next_row_group().expect("writable");
+    for values in schema::to_columns(&[row(at(AddressSpace::of_cr3(0x4000)))]) {
+        let Some(mut column) = group.next_column().expect("writable") else { break };
+        values.write(&mut column).expect("writable");
+        column.close().expect("writable");
+    }
+    group.close().expect("writable");
+    writer.close().expect("writable");
+    assert_eq!(Trace::read(&path).expect("an older trace").rows, [row(at(None))]);
 }
 
 #[test]

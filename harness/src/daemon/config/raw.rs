@@ -15,6 +15,7 @@ pub(super) struct Raw {
     pub(super) cross_node: bool,
     pub(super) include_tcg: bool,
     pub(super) resctrl: bool,
+    pub(super) introspection: bool,
     pub(super) rescan_quanta: Option<u32>,
     pub(super) ledger: Option<PathBuf>,
     pub(super) watchdog_seconds: Option<u64>,

@@ -27,6 +27,7 @@
 //! Quanta are of the wall clock, and begin at fixed distances. A machine that was busy makes one longer; samples say what
 //! really passed. After a pause of more than a quantum the distances begin anew.
 
+mod introspection;
 mod notice;
 mod roster;
 mod settings;
@@ -56,6 +57,7 @@ pub use notice::{Notice, NoticeKind};
 pub use roster::{GuestView, VcpuView};
 pub use settings::{Acting, CrossNode, LiveSettings};
 
+use introspection::Introspection;
 use notice::Notices;
 use roster::{Roster, Watched};
 
@@ -70,6 +72,7 @@ pub struct LiveHost {
     counters: Counters,
     custody: Option<Custody>,
     resctrl: Option<Resctrl>,
+    introspection: Option<Introspection>,
     notices: Notices,
     /// Given back from a predecessor's ledger, at the start.
     inherited: Report,
@@ -125,6 +128,7 @@ impl LiveHost {
             quanta: 0,
             next: None,
             descriptors: usize::try_from(descriptors).unwrap_or(usize::MAX),
+            introspection: settings.introspection.then(Introspection::default),
             settings,
         };
         host.find_out_events();
@@ -215,6 +219,9 @@ impl LiveHost {
             for vcpu in &guest.vcpus {
                 self.greet(guest, vcpu, seen);
             }
+        }
+        if let Some(introspection) = &mut self.introspection {
+            introspection.meet(self.discovery.proc(), &guests, &mut self.notices);
         }
         for takeover in self.custody.iter_mut().flat_map(Custody::takeovers) {
             let name = self.roster.release(&takeover.thread);
@@ -334,6 +341,9 @@ impl LiveHost {
         }
         for id in ended {
             self.depart(id, seen);
+        }
+        if let Some(introspection) = &mut self.introspection {
+            introspection.add_to(&mut seen.samples, &self.roster, &mut self.notices);
         }
         if is_in_doubt {
             self.count_whole_threads();

@@ -56,6 +56,8 @@ pub struct LiveSettings {
     pub rescan_quanta: NonZeroU32,
     /// Whether guests get monitoring groups of resctrl, for LLC occupancy and bandwidth.
     pub resctrl: bool,
+    /// Whether QEMU is asked after each quantum in which address space its vCPUs are.
+    pub introspection: bool,
 }
 
 impl Default for LiveSettings {
@@ -72,6 +74,7 @@ impl Default for LiveSettings {
             acting: Acting::DryRun,
             rescan_quanta: NonZeroU32::MIN.saturating_add(9),
             resctrl: false,
+            introspection: false,
         }
     }
 }

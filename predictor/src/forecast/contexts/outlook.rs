@@ -10,6 +10,9 @@ use super::spaces::{OF_SPACE, OfSpace};
 use super::tables::{Context, Tables};
 use super::{ASKED, CELL_BITS, COURSES, EXPERTS, EXPERTS_WITH_SPACES, FIRST_VOTE, OF_PHASES, Settings, VOTES};
 
+/// How far ahead the space that ends a quantum is taken to say anything: it begins the next one, and later others have their turns.
+const SPACES_AHEAD_MOST: usize = 4;
+
 /// What was asked and said about one quantum.
 #[derive(Debug, Clone)]
 struct Answer {
@@ -31,6 +34,8 @@ pub(super) struct Outlook {
     place: usize,
     /// Answers given, up to the number of places.
     given: usize,
+    /// Whether address spaces are asked about it.
+    heeds_spaces: bool,
     tables: Tables,
     mixer: Mixer,
 }
@@ -46,11 +51,13 @@ impl Outlook {
             probabilities: vec![1.0 / phases as f32; phases],
         };
         let initial = [settings.initial_weight; EXPERTS_WITH_SPACES];
-        let experts = if settings.by_space { EXPERTS_WITH_SPACES } else { EXPERTS };
+        let heeds_spaces = settings.by_space && quanta <= SPACES_AHEAD_MOST;
+        let experts = if heeds_spaces { EXPERTS_WITH_SPACES } else { EXPERTS };
         Self {
             answers: vec![answer; quanta.max(1)],
             place: 0,
             given: 0,
+            heeds_spaces,
             tables: Tables::new(settings.table_bits),
             mixer: Mixer::new(phases, &initial[..experts], settings.rate),
         }
@@ -100,6 +107,7 @@ impl Outlook {
         settings: &Settings,
     ) {
         let quanta = self.quanta();
+        let of_space = of_space.filter(|_| self.heeds_spaces);
         let answer = &mut self.answers[self.place];
         answer.last = last;
         answer.contexts[..OF_PHASES].copy_from_slice(of_phases);

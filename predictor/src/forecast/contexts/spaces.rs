@@ -19,6 +19,9 @@
 //! turn          the space, the one before it, for how many quanta it has had the vCPU, the phase just seen
 //! ```
 //!
+//! All speak of the coming quantum and of a few after it. Farther ahead others have had their turns, and who runs then is not
+//! known: there they cost more than they told (`docs/introspection.md`).
+//!
 //! # Properties
 //!
 //! Spaces are told apart and nothing else: their numbers are only hashed and compared. Where a space is not known nobody

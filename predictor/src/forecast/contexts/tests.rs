@@ -187,3 +187,19 @@ fn address_spaces_that_are_not_known_or_not_heeded_change_nothing() {
     assert_eq!(of_woven(true, false), plain, "not known");
     assert_eq!(of_woven(false, true), plain, "not heeded");
 }
+
+#[test]
+fn address_spaces_have_no_say_in_what_lies_far_ahead() {
+    let far = |by_space| {
+        let settings = Settings { by_space, ..Settings::default() };
+        let mut forecaster = Contexts::new(4, &settings).looking_ahead(&[4, 5]);
+        for (phase, space) in woven(1000) {
+            let address_space = AddressSpace::of_cr3(space << 13);
+            forecaster.observe(&Observation { address_space, ..Observation::of(PhaseId(phase), 1) });
+        }
+        [4, 5].map(|quanta| forecaster.forecast(quanta).expect("it was shown something"))
+    };
+    let ([near, far_with], [near_without, far_without]) = (far(true), far(false));
+    assert_ne!(near, near_without);
+    assert_eq!(far_with, far_without);
+}
