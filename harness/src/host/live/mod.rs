@@ -31,6 +31,7 @@ mod introspection;
 mod notice;
 mod roster;
 mod settings;
+mod whereabouts;
 
 #[cfg(test)]
 mod tests;
@@ -60,6 +61,7 @@ pub use settings::{Acting, CrossNode, LiveSettings};
 use introspection::Introspection;
 use notice::Notices;
 use roster::{Roster, Watched};
+use whereabouts::{current_domain, domain_of_cpu};
 
 /// Guests of this machine.
 #[derive(Debug)]
@@ -485,26 +487,6 @@ fn topology_of(found: &sysfs::Found, operator: Option<&CpuSet>) -> Result<Topolo
             None => error.to_string(),
         },
     })
-}
-
-fn domain_of_cpu(topology: &Topology, cpu: u32) -> Option<DomainId> {
-    topology.domains().iter().find(|domain| domain.cpus.contains(&CpuId(cpu))).map(|domain| domain.id)
-}
-
-/// Where a thread is: in the domain that its mask lies in, else where it ran last; `None` on CPUs of no domain.
-fn current_domain(
-    proc: &Proc,
-    topology: &Topology,
-    thread: &crate::procfs::ThreadIdentity,
-) -> Result<Option<DomainId>, crate::procfs::ProcError> {
-    let stat = proc.stat(thread.pid, thread.tid)?;
-    let mask = affinity::mask_of(thread.tid).unwrap_or_default();
-    let mut domains: Vec<Option<DomainId>> = mask.iter().map(|cpu| domain_of_cpu(topology, cpu)).collect();
-    domains.dedup();
-    match domains[..] {
-        [Some(only)] => Ok(Some(only)),
-        _ => Ok(stat.last_cpu.and_then(|cpu| domain_of_cpu(topology, cpu))),
-    }
 }
 
 /// Rights that the live host asks for.
