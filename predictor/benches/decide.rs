@@ -43,6 +43,7 @@ fn sample(guest: u32, domain: u32, quantum: u32) -> Sample {
         domain: DomainId(domain),
         elapsed: Duration::from_millis(5),
         readings: Readings::new(counts.map(|(event, count)| (event, Reading::Exact(count)))),
+        address_space: None,
         truth: None,
     }
 }

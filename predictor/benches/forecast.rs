@@ -59,7 +59,7 @@ fn timed<S: AsRef<[Option<f64>]>>(
         let mut forecaster = start();
         let mut observe = |(phase, signals): &(PhaseId, S)| {
             let signals = signals.as_ref();
-            forecaster.observe(&Observation { phase: *phase, instructions: 100_000_000, signals });
+            forecaster.observe(&Observation { phase: *phase, instructions: 100_000_000, signals, address_space: None });
             forecaster.forecast(1)
         };
         for seen in quanta {

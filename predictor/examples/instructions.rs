@@ -1,7 +1,8 @@
 //! A fixed piece of work for `bench/instructions` to count the instructions of: k-means, the mixture, the hidden Markov
-//! forecaster, or the default forecaster, by name. k-means runs its portable code; what else is vectors follows the processor
+//! forecaster, the default forecaster, or the one that heeds address spaces, by name. k-means runs its portable code; what else is vectors follows the processor
 //! that valgrind shows.
 
+use predictor::counters::AddressSpace;
 use predictor::forecast::hidden_markov::HiddenMarkov;
 use predictor::forecast::kind::{ForecasterKind, Trained};
 use predictor::forecast::{Forecaster, Observation};
@@ -40,17 +41,20 @@ fn hidden_markov() -> Option<f64> {
 }
 
 /// A program that goes round in 37.3 quanta, with noise, shown quantum by quantum: 16 phases, 8 signals.
-fn forecasts() -> Option<f64> {
+/// Its address space changes every 11 quanta, which only the forecaster that heeds it sees.
+fn forecasts(kind: ForecasterKind) -> Option<f64> {
     let mut rng = ChaCha8Rng::seed_from_u64(7);
-    let mut forecaster = ForecasterKind::Default.start(16, &Trained::default());
+    let mut forecaster = kind.start(16, &Trained::default());
     let mut confidence = 0.0;
-    for quantum in 0..4096 {
-        let angle = f64::from(quantum) * std::f64::consts::TAU / 37.3;
+    for quantum in 0..4096u64 {
+        let angle = quantum as f64 * std::f64::consts::TAU / 37.3;
         let signals: [f64; 8] = std::array::from_fn(|signal| {
             1.0 + 0.9 * (angle * (1 + signal % 3) as f64).sin() + rng.gen_range(-0.05..0.05)
         });
         let phase = PhaseId((signals[0].clamp(0.0, 1.999) * 8.0) as u32);
-        forecaster.observe(&Observation { phase, instructions: 100_000_000, signals: &signals.map(Some) });
+        let address_space = AddressSpace::of_cr3((1 + quantum / 11 % 2) << 13);
+        let seen = Observation { signals: &signals.map(Some), address_space, ..Observation::of(phase, 100_000_000) };
+        forecaster.observe(&seen);
         confidence += forecaster.forecast(1)?.confidence();
     }
     Some(confidence)
@@ -61,8 +65,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         Some("kmeans") => kmeans()?,
         Some("mixture") => mixture()?,
         Some("hidden-markov") => hidden_markov().ok_or("nothing observed")?,
-        Some("default") => forecasts().ok_or("nothing observed")?,
-        _ => return Err("usage: instructions kmeans|mixture|hidden-markov|default".into()),
+        Some("default") => forecasts(ForecasterKind::Default).ok_or("nothing observed")?,
+        Some("spaces") => forecasts(ForecasterKind::ContextsSpaces).ok_or("nothing observed")?,
+        _ => return Err("usage: instructions kmeans|mixture|hidden-markov|default|spaces".into()),
     };
     println!("{answer}");
     Ok(())

@@ -181,6 +181,57 @@ impl<'de> Deserialize<'de> for Readings {
     }
 }
 
+/// Whose memory a vCPU sees: the physical address of its page table. Each process of a guest has one of its own; threads
+/// of the guest's kernel go on with that of whoever ran before.
+///
+/// Two are equal or they are not; the number means nothing else, and nothing across runs: a process that ends gives its
+/// page table back, and another may get it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "u64", into = "u64")]
+pub struct AddressSpace(u64);
+
+/// A number that no address space has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{0:#x} is no address space: give a page table's physical address with bits 0 to 12 and 63 clear, and not 0")]
+pub struct NoAddressSpace(pub u64);
+
+impl AddressSpace {
+    /// Bits of CR3 that name no page table: the process's number in the TLB (0 to 11), and whether that is kept (63).
+    /// Bit 12 is a page table's own, and Linux uses it: with its tables for user and kernel apart (page-table isolation)
+    /// those of one process lie side by side and differ in this bit alone.
+    const NO_ADDRESS: u64 = 0xfff | 1 << 12 | 1 << 63;
+
+    /// The address space that an x86 processor with this value in CR3 is in. `None` of a value without an address: no
+    /// page table has been set up.
+    #[must_use]
+    pub const fn of_cr3(cr3: u64) -> Option<Self> {
+        match cr3 & !Self::NO_ADDRESS {
+            0 => None,
+            root => Some(Self(root)),
+        }
+    }
+
+    /// The number that tells it from others, for files and hashes.
+    #[must_use]
+    pub const fn number(self) -> u64 {
+        self.0
+    }
+}
+
+impl TryFrom<u64> for AddressSpace {
+    type Error = NoAddressSpace;
+
+    fn try_from(number: u64) -> Result<Self, NoAddressSpace> {
+        Self::of_cr3(number).filter(|space| space.0 == number).ok_or(NoAddressSpace(number))
+    }
+}
+
+impl From<AddressSpace> for u64 {
+    fn from(space: AddressSpace) -> Self {
+        space.0
+    }
+}
+
 /// A phase that the workload itself marked: ground truth, for scoring only. No policy may read it but an oracle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -197,6 +248,9 @@ pub struct Sample {
     pub elapsed: Duration,
     /// What was counted.
     pub readings: Readings,
+    /// Whose memory the vCPU saw when the quantum ended, where the host can tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address_space: Option<AddressSpace>,
     /// The phase that the workload marked over most of the quantum's instructions, where it marks any.
     pub truth: Option<PhaseMark>,
 }
@@ -221,6 +275,27 @@ mod tests {
         let text = serde_json::to_string(&readings).expect("plain data");
         assert_eq!(text, r#"{"cycles":{"exact":0}}"#);
         assert_eq!(serde_json::from_str::<Readings>(&text).expect("own text"), readings);
+    }
+
+    #[test]
+    fn both_page_tables_of_a_process_and_all_its_tlb_numbers_are_one_address_space() {
+        let of = |cr3| AddressSpace::of_cr3(cr3).map(AddressSpace::number);
+        assert_eq!(of(0x1_2345_6000), Some(0x1_2345_6000));
+        for bits in [0x1000, 0x0fff, 0x1abc, 1 << 63, 1 << 63 | 0x1801] {
+            assert_eq!(of(0x1_2345_6000 | bits), of(0x1_2345_6000), "{bits:#x}");
+        }
+        assert_ne!(of(0x1_2345_6000), of(0x1_2345_8000));
+    }
+
+    #[test]
+    fn without_a_page_table_there_is_no_address_space() {
+        for cr3 in [0, 0x1fff, 1 << 63] {
+            assert_eq!(AddressSpace::of_cr3(cr3), None, "{cr3:#x}");
+            assert_eq!(AddressSpace::try_from(cr3), Err(NoAddressSpace(cr3)));
+        }
+        assert_eq!(AddressSpace::try_from(0x5001), Err(NoAddressSpace(0x5001)));
+        assert_eq!(serde_json::from_str::<AddressSpace>("16384").ok(), AddressSpace::of_cr3(0x4000));
+        assert!(serde_json::from_str::<AddressSpace>("16385").is_err());
     }
 
     #[test]

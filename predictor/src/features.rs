@@ -225,6 +225,7 @@ mod tests {
             domain: DomainId(0),
             elapsed: Duration::from_millis(5),
             readings: Readings::new(readings.iter().copied()),
+            address_space: None,
             truth: None,
         }
     }

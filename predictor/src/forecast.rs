@@ -37,6 +37,7 @@ pub mod kind;
 
 use serde::{Deserialize, Serialize};
 
+use crate::counters::AddressSpace;
 use crate::phases::PhaseId;
 
 /// Probabilities of the phases 0, 1, ... at some horizon: each in [0, 1], together 1.
@@ -126,13 +127,15 @@ pub struct Observation<'a> {
     /// for the life of a forecaster, the most telling first; `None` where one was not read. May be empty. Whoever acts
     /// on forecasts gives only rates that its own actions do not change (see [`crate::features`]).
     pub signals: &'a [Option<f64>],
+    /// Whose memory the vCPU saw when the quantum ended, where that is known.
+    pub address_space: Option<AddressSpace>,
 }
 
 impl Observation<'_> {
     /// A quantum of which nothing is known but its phase and its work.
     #[must_use]
     pub const fn of(phase: PhaseId, instructions: u64) -> Self {
-        Self { phase, instructions, signals: &[] }
+        Self { phase, instructions, signals: &[], address_space: None }
     }
 }
 
@@ -140,7 +143,7 @@ impl Observation<'_> {
 ///
 /// Every implementation keeps these laws: a forecast sums to 1; the same observations give the same forecasts, bit by
 /// bit; 0 quanta ahead is the last observed phase with certainty; memory stays below a bound however long the vCPU
-/// runs; signals may be absent, all or some; asking changes nothing.
+/// runs; signals and address spaces may be absent, all or some; asking changes nothing.
 ///
 /// Not promised: that the forecast `m + n` quanta ahead is what the one `m` ahead gives after `n` more. It holds for a chain that
 /// steps its whole distribution, and cannot for one that learns every horizon by itself.

@@ -128,6 +128,7 @@ impl Counts {
             domain,
             elapsed: Duration::from_nanos(MACHINE.quantum_nanoseconds),
             readings: Readings::new(Event::ALL.map(reading)),
+            address_space: None,
             truth: Some(PhaseMark(truth as u32)),
         }
     }

@@ -59,7 +59,7 @@ fn shares(signals: &[[Option<f64>; 3]]) -> Result<Shares, Box<dyn std::error::Er
     let (mut residuals, mut named) = (Vec::new(), vec![None]);
     for (place, label) in labels.iter().enumerate() {
         values.observe(&[Some(speeds[place])]);
-        phases.observe(&Observation { phase: *label, instructions: 1, signals: &signals[place] });
+        phases.observe(&Observation { phase: *label, instructions: 1, signals: &signals[place], address_space: None });
         if let (Some(next), Some(forecast)) = (speeds.get(place + 1), values.forecast(0, 1)) {
             residuals.push((next - forecast.median()).abs());
         }

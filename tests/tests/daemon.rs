@@ -270,6 +270,7 @@ impl Host for Made {
             domain,
             elapsed,
             readings: Readings::new([(Event::Instructions, reading)]),
+            address_space: None,
             truth: None,
         };
         let named = |(vcpu, domain): (VcpuId, _)| Arrival { vcpu, name: format!("guest-{}", vcpu.guest.0), domain };

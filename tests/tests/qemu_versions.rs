@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use harness::host::emulated::{GuestPlan, plugin};
 use harness::qemu::{PluginInterface, Qemu, RunFolder, Start, Uncounted};
-use predictor::counters::{Event, Sample};
+use predictor::counters::{AddressSpace, Event, Sample};
 use tests::bench::{Bench, guest, kernel, observe, program, small_machine};
 
 /// The bench with QEMU 10.0, if it is installed.
@@ -87,8 +87,8 @@ fn address_spaces(bench: &Bench, plan: &GuestPlan, quanta: usize) -> BTreeSet<Op
     let mut host = bench.launch(&small_machine(), std::slice::from_ref(plan));
     (0..quanta)
         .map(|_| {
-            observe(&mut host, 1);
-            host.address_spaces()[0].1.map(|space| space.0)
+            let seen = observe(&mut host, 1);
+            seen[0].samples[0].address_space.map(AddressSpace::number)
         })
         .collect()
 }
@@ -101,7 +101,7 @@ fn address_spaces_tell_a_guests_processes_apart() {
     eprintln!("one process: {one:x?}; two processes: {two:x?}");
     assert!(one.len() == 1 && !one.contains(&None), "one process has one: {one:x?}");
     assert!(two.len() >= 2 && !two.contains(&None), "each process has its own: {two:x?}");
-    let page_aligned = |space: &Option<u64>| space.is_some_and(|root| root != 0 && root % 4096 == 0);
+    let page_aligned = |space: &Option<u64>| space.is_some_and(|root| root != 0 && root % 8192 == 0);
     assert!(one.iter().chain(&two).all(page_aligned), "they are page tables: {one:x?} {two:x?}");
 }
 

@@ -32,6 +32,7 @@ fn model_by(components: Option<Keep>) -> Model {
             domain: DomainId(0),
             elapsed: std::time::Duration::from_millis(5),
             readings: Readings::new(counts.map(|(event, count)| (event, Reading::Exact(count)))),
+            address_space: None,
             truth: None,
         }
     };

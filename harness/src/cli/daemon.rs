@@ -150,6 +150,7 @@ fn live(config: &Config, args: &Args) -> LiveSettings {
         rescan_quanta: config.rescan_quanta,
         libvirt: config.libvirt.clone(),
         resctrl: config.resctrl,
+        introspection: config.introspection,
         ..LiveSettings::default()
     }
 }

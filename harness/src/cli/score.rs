@@ -38,7 +38,7 @@ pub struct Args {
     /// components, or the fewest that explain this share of variance, as kmeans:6+pca:0.95.
     #[arg(long, value_name = "PHASES", default_value = "ipc-bins:0.25")]
     phases: PhaseDefinition,
-    /// Forecasters by name, separated by commas, or all.
+    /// Forecasters by name, separated by commas, or all. contexts-spaces heeds the address spaces of a trace recorded with QEMU 10.0.
     #[arg(long, value_name = "LIST", default_value = "default,last-value")]
     forecasters: String,
     /// Only the first so many intervals of each series.
@@ -104,8 +104,9 @@ pub fn run(args: &Args, interrupt: &Interrupt) -> anyhow::Result<()> {
 
 fn forecasters(list: &str) -> Result<Vec<ForecasterKind>, InputError> {
     if list.trim() == "all" {
-        // `default` is `contexts` by another name: one of them will do.
-        return Ok(ForecasterKind::ALL.into_iter().filter(|kind| *kind != ForecasterKind::Contexts).collect());
+        // `default` is `contexts` by another name, and so is `contexts-spaces` where no address space is known.
+        let same = [ForecasterKind::Contexts, ForecasterKind::ContextsSpaces];
+        return Ok(ForecasterKind::ALL.into_iter().filter(|kind| !same.contains(kind)).collect());
     }
     let names = ForecasterKind::names();
     let known: Vec<&str> = names.iter().map(String::as_str).collect();

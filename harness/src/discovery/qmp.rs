@@ -8,6 +8,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use predictor::counters::AddressSpace;
 use serde_json::Value;
 
 use super::names::options;
@@ -76,11 +77,7 @@ pub fn vcpu_threads(socket: &Path, patience: Duration) -> Result<Vec<(u32, Tid)>
 
 /// The same over a connection that stands.
 pub fn ask_over(stream: UnixStream, socket: &Path, patience: Duration) -> Result<Vec<(u32, Tid)>, QmpError> {
-    let mut talk = Talk { stream, heard: Vec::new(), deadline: Instant::now() + patience, socket };
-    if talk.line()?.is_none_or(|line| line.get("QMP").is_none()) {
-        return Err(QmpError::Garbled("it does not greet as QMP does"));
-    }
-    talk.ask("qmp_capabilities")?;
+    let mut talk = Talk::over(stream, socket, patience)?;
     parse(&talk.ask("query-cpus-fast")?)
 }
 
@@ -93,6 +90,37 @@ pub fn parse(returned: &Value) -> Result<Vec<(u32, Tid)>, QmpError> {
     all.ok_or(QmpError::Garbled("a vCPU has no number or no thread"))
 }
 
+/// The address space of each of the vCPUs that `numbers` names, in that order, as the monitor at `socket` says within
+/// `patience`; see [`address_space_in`].
+pub fn address_spaces(
+    socket: &Path,
+    numbers: &[u32],
+    patience: Duration,
+) -> Result<Vec<Option<AddressSpace>>, QmpError> {
+    let mut talk = Talk::open(socket, patience)?;
+    let registers = |number: &u32| {
+        let arguments = serde_json::json!({ "command-line": "info registers", "cpu-index": number });
+        let told = talk.ask_with("human-monitor-command", &arguments)?;
+        address_space_in(told.as_str().ok_or(QmpError::Garbled("registers are no text"))?)
+    };
+    numbers.iter().map(registers).collect()
+}
+
+/// The address space that `info registers` of QEMU's x86 monitor tells of. `None` where the vCPU is in none of a process:
+/// halted, without paging, or of a guest whose registers are encrypted and read as zeros (SEV-ES, TDX).
+pub fn address_space_in(registers: &str) -> Result<Option<AddressSpace>, QmpError> {
+    let value = |name: &str| {
+        let mut all = registers.split_ascii_whitespace().filter_map(|word| word.strip_prefix(name)?.strip_prefix('='));
+        let first = all.next().ok_or(QmpError::Garbled("it does not name CR0, CR3 and HLT as x86 does"))?;
+        let is_only = all.next().is_none() && first.len() <= 16;
+        let number = u64::from_str_radix(first, 16).ok().filter(|_| is_only && !first.starts_with('+'));
+        number.ok_or(QmpError::Garbled("a register is told twice, or is no number"))
+    };
+    let (control, root, halted) = (value("CR0")?, value("CR3")?, value("HLT")?);
+    let is_paging = control >> 31 & 1 == 1;
+    Ok(AddressSpace::of_cr3(root).filter(|_| is_paging && halted == 0))
+}
+
 struct Talk<'a> {
     stream: UnixStream,
     heard: Vec<u8>,
@@ -101,11 +129,31 @@ struct Talk<'a> {
 }
 
 impl Talk<'_> {
+    /// Connects, and is greeted as by a QMP server.
+    fn open(socket: &Path, patience: Duration) -> Result<Talk<'_>, QmpError> {
+        let failed = |source| QmpError::Io { socket: socket.to_owned(), source };
+        Talk::over(UnixStream::connect(socket).map_err(failed)?, socket, patience)
+    }
+
+    fn over(stream: UnixStream, socket: &Path, patience: Duration) -> Result<Talk<'_>, QmpError> {
+        let mut talk = Talk { stream, heard: Vec::new(), deadline: Instant::now() + patience, socket };
+        if talk.line()?.is_none_or(|line| line.get("QMP").is_none()) {
+            return Err(QmpError::Garbled("it does not greet as QMP does"));
+        }
+        talk.ask("qmp_capabilities")?;
+        Ok(talk)
+    }
+
     fn ask(&mut self, command: &str) -> Result<Value, QmpError> {
+        self.ask_with(command, &serde_json::json!({}))
+    }
+
+    fn ask_with(&mut self, command: &str, arguments: &Value) -> Result<Value, QmpError> {
         let left = self.left()?;
         let failed = |source| QmpError::Io { socket: self.socket.to_owned(), source };
         self.stream.set_write_timeout(Some(left)).map_err(failed)?;
-        writeln!(self.stream, "{{\"execute\":\"{command}\"}}").map_err(failed)?;
+        let request = serde_json::json!({ "execute": command, "arguments": arguments });
+        writeln!(self.stream, "{request}").map_err(failed)?;
         for _ in 0..MOST_LINES {
             let line = self.line()?.ok_or(QmpError::Garbled("it hung up"))?;
             if line.get("error").is_some() {
@@ -161,8 +209,12 @@ mod tests {
     const GREETING: &str = "{\"QMP\":{\"version\":{},\"capabilities\":[]}}\n";
     const EVENT: &str = "{\"event\":\"RESUME\"}\n";
 
-    /// A monitor that says all of `lines` at once, then holds the line.
     fn told(lines: &[u8]) -> Result<Vec<(u32, Tid)>, QmpError> {
+        asked(lines, |socket| vcpu_threads(socket, Duration::from_millis(200)))
+    }
+
+    /// What is answered by a monitor that says all of `lines` at once, then holds the line.
+    fn asked<Answer>(lines: &[u8], ask: impl FnOnce(&Path) -> Answer) -> Answer {
         let folder = tempfile::tempdir().expect("a folder");
         let socket = folder.path().join("qmp");
         let listener = UnixListener::bind(&socket).expect("a socket");
@@ -173,7 +225,7 @@ mod tests {
             let _ = peer.write_all(&lines);
             let _ = ended.recv();
         });
-        let answer = vcpu_threads(&socket, Duration::from_millis(200));
+        let answer = ask(&socket);
         drop(done);
         peer.join().expect("no panic");
         answer
@@ -198,6 +250,53 @@ mod tests {
         let lies = format!("{GREETING}{{\"return\":{{}}}}\n{{\"return\":[{{\"cpu-index\":-1}}]}}\n");
         assert!(matches!(told(lies.as_bytes()), Err(QmpError::Garbled(_))));
         assert!(matches!(vcpu_threads(Path::new("/nowhere/qmp"), PATIENCE), Err(QmpError::Io { .. })));
+    }
+
+    /// As QEMU 7.2 tells it, without the lines between.
+    const REGISTERS: &str = "\r\nCPU#0\r\nRAX=0000000000000001 RBX=ffff888003e28000\r\nRIP=ffffffff81a0b0aa RFL=00000246 \
+                             [---Z-P-] CPL=0 II=0 A20=1 SMM=0 HLT=0\r\nCR0=80050033 CR2=00007f0a CR3=0000000003d1b801 \
+                             CR4=000006f0\r\n";
+
+    #[test]
+    fn the_address_space_is_read_from_the_registers() {
+        let text = serde_json::to_string(REGISTERS).expect("a text");
+        let lines = [GREETING, "{\"return\":{}}\n", EVENT, "{\"return\":", &text, "}\n"].concat();
+        let told = asked(lines.as_bytes(), |socket| address_spaces(socket, &[0], Duration::from_millis(200)));
+        assert_eq!(told.expect("a sound monitor"), [AddressSpace::of_cr3(0x3d1_a000)]);
+    }
+
+    #[test]
+    fn halted_vcpus_and_encrypted_guests_are_in_no_address_space() {
+        for (part, instead) in
+            [("HLT=0", "HLT=1"), ("CR0=80050033", "CR0=00000011"), ("CR3=0000000003d1b801", "CR3=0000000000000000")]
+        {
+            let told = address_space_in(&REGISTERS.replace(part, instead));
+            assert!(matches!(told, Ok(None)), "{instead}: {told:?}");
+        }
+    }
+
+    #[test]
+    fn registers_that_make_no_sense_are_refused() {
+        for told in ["", "CR0=80050033 HLT=0", "CR0=80050033 CR3=xyz HLT=0", "CR0=80050033 CR3=1000 CR3=2000 HLT=0"] {
+            assert!(matches!(address_space_in(told), Err(QmpError::Garbled(_))), "{told}");
+        }
+        for told in ["CR0=80050033 CR3=+3d1a000 HLT=0", "CR0=80050033 CR3=00000000000003d1a000 HLT=0"] {
+            assert!(matches!(address_space_in(told), Err(QmpError::Garbled(_))), "{told}");
+        }
+    }
+
+    #[test]
+    fn a_hostile_peer_that_is_asked_for_registers_is_harmless() {
+        let ask = |lines: &[u8]| asked(lines, |socket| address_spaces(socket, &[0, 1], Duration::from_millis(100)));
+        let greeted = [GREETING, "{\"return\":{}}\n"].concat();
+        let after = |more: &[u8]| ask(&[greeted.as_bytes(), more].concat());
+        assert!(matches!(ask(b"SSH-2.0\n"), Err(QmpError::Garbled(_))));
+        assert!(matches!(after(b""), Err(QmpError::Silent)));
+        assert!(matches!(after(&vec![b'x'; 2 * MOST_BYTES]), Err(QmpError::TooLong)));
+        assert!(matches!(after(b"{\"return\":[1]}\n"), Err(QmpError::Garbled(_))));
+        assert!(matches!(after(b"{\"return\":\"CR0=1\"}\n"), Err(QmpError::Garbled(_))));
+        assert!(matches!(after(b"{\"error\":{}}\n"), Err(QmpError::Garbled(_))));
+        assert!(matches!(after(EVENT.repeat(1000).as_bytes()), Err(QmpError::TooLong)));
     }
 
     #[test]

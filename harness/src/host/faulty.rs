@@ -136,6 +136,7 @@ mod tests {
                 domain: DomainId(0),
                 elapsed: quantum,
                 readings: Readings::new([(Event::Instructions, Reading::Exact(self.calls))]),
+                address_space: None,
                 truth: None,
             };
             Ok(Observation { samples: vec![sample], ..Observation::default() })

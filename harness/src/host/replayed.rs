@@ -109,7 +109,7 @@ impl ReplayedHost {
         let before = std::mem::replace(&mut self.guests[slot.0 as usize].sums, now);
         let readings = sampling::readings(&before.counters, &now.counters);
         let (domain, truth) = (self.seating.domain(vcpu), sampling::truth(&before.marks, &now.marks));
-        Sample { vcpu, domain, elapsed, readings, truth }
+        Sample { vcpu, domain, elapsed, readings, address_space: None, truth }
     }
 
     /// The runs that the guest has completed since it was last asked, by the instructions of its last sample.

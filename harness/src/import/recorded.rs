@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use predictor::counters::{self, VcpuId};
+use predictor::counters::{self, AddressSpace, VcpuId};
 
 use super::{Amount, RawReading, Reading};
 use crate::trace::{Row, Trace};
@@ -179,6 +179,9 @@ pub(super) fn sum(one: Counted, other: Counted) -> Counted {
     Counted { amount, running_ratio }
 }
 
+/// What stands among the events of a trace without being one: a number that is compared, never added.
+pub(super) const ADDRESS_SPACE: &str = "address_space";
+
 /// The readings of a trace: a group for each vCPU, called as its guest, or as its program where that is known.
 #[must_use]
 pub(super) fn of_trace(trace: &Trace) -> Vec<Reading> {
@@ -188,10 +191,24 @@ pub(super) fn of_trace(trace: &Trace) -> Vec<Reading> {
     let events: Vec<(counters::Event, Arc<str>)> =
         counters::Event::ALL.into_iter().map(|event| (event, Arc::from(event.name()))).collect();
     let unit: Arc<str> = Arc::from("");
+    let knows_spaces = trace.rows.iter().any(|row| row.sample.address_space.is_some());
+    let address_space: Option<Arc<str>> = knows_spaces.then(|| Arc::from(ADDRESS_SPACE));
     let mut readings = Vec::new();
     for row in &trace.rows {
         let (end, interval) = time_seconds.entry(row.sample.vcpu).or_default();
         *end += row.sample.elapsed.as_secs_f64();
+        let mut push = |event: &Arc<str>, value: Option<u64>, running_ratio: Option<f64>| {
+            readings.push(Reading {
+                time_seconds: Some(*end),
+                event: event.clone(),
+                value: value.map(Amount::Whole),
+                unit: unit.clone(),
+                running_ratio,
+                group: names.get(&row.sample.vcpu).cloned(),
+                run: 0,
+                interval: *interval,
+            });
+        };
         for (event, name) in events.iter().filter(|(event, _)| trace.run.events.contains(event)) {
             let reading = row.sample.readings.get(*event);
             let running_ratio = match reading {
@@ -199,16 +216,10 @@ pub(super) fn of_trace(trace: &Trace) -> Vec<Reading> {
                 counters::Reading::Scaled { coverage, .. } => Some(coverage),
                 counters::Reading::Absent => None,
             };
-            readings.push(Reading {
-                time_seconds: Some(*end),
-                event: name.clone(),
-                value: reading.count().map(Amount::Whole),
-                unit: unit.clone(),
-                running_ratio,
-                group: names.get(&row.sample.vcpu).cloned(),
-                run: 0,
-                interval: *interval,
-            });
+            push(name, reading.count(), running_ratio);
+        }
+        if let Some(name) = &address_space {
+            push(name, row.sample.address_space.map(AddressSpace::number), None);
         }
         *interval += 1;
     }

@@ -8,12 +8,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
-use predictor::counters::{Event, GuestId, Sample, VcpuId};
+use predictor::counters::{AddressSpace, Event, GuestId, Sample, VcpuId};
 use predictor::topology::{CpuId, DomainId, LlcDomain, NodeId, Topology, TopologyError};
 
 use super::events::{Sources, one_run};
-use super::recorded::{Recorded, series};
-use super::{Format, Import, Layout};
+use super::recorded::{ADDRESS_SPACE, Counted, Recorded, series};
+use super::{Amount, Format, Import, Layout};
 use crate::input::InputError;
 use crate::journal::run::{GuestDescription, RunDescription};
 use crate::trace::{TraceError, TraceWriter};
@@ -43,11 +43,14 @@ pub fn samples(file: &Path, import: &Import, guests: usize) -> Vec<Imported> {
             one_run(&mut recorded);
         }
         let sources = Sources::of(&recorded, layout);
+        // Elsewhere a column of that name is anybody's.
+        let spaces = recorded.place(ADDRESS_SPACE).filter(|_| import.format == Format::Trace);
         let sample = |interval: usize| Sample {
             vcpu: VcpuId { guest: GuestId(number(place)), index: 0 },
             domain: DomainId(number(place)),
             elapsed: elapsed(&recorded, interval),
             readings: sources.readings(&recorded.intervals[interval]),
+            address_space: spaces.and_then(|place| address_space(&recorded.intervals[interval].counts[place]?)),
             truth: None,
         };
         Imported {
@@ -57,6 +60,13 @@ pub fn samples(file: &Path, import: &Import, guests: usize) -> Vec<Imported> {
         }
     };
     series(&import.readings).into_iter().enumerate().map(convert).collect()
+}
+
+fn address_space(counted: &Counted) -> Option<AddressSpace> {
+    match counted.amount {
+        Amount::Whole(number) => AddressSpace::try_from(number).ok(),
+        Amount::Real(_) => None,
+    }
 }
 
 /// The file's name without what says how it is packed.

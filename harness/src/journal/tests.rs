@@ -45,6 +45,7 @@ fn turn(quantum: u64, moves: usize) -> Turn {
         domain: DomainId(0),
         elapsed: Duration::from_millis(5),
         readings: Readings::new([(Event::Instructions, Reading::Scaled { estimate: 7, coverage: 0.1 })]),
+        address_space: None,
         truth: None,
     };
     let observation = Observation {

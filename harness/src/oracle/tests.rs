@@ -66,7 +66,7 @@ impl Host for Small {
                 self.placement.members(*domain).any(|other| other != *vcpu && pressing[other.guest.0 as usize]);
             let done = if disturbed { WHOLE / 2 } else { WHOLE } - if self.cold.contains(vcpu) { LOST } else { 0 };
             let readings = Readings::new([(Event::Instructions, Reading::Exact(done))]);
-            Sample { vcpu: *vcpu, domain: *domain, elapsed: quantum, readings, truth: None }
+            Sample { vcpu: *vcpu, domain: *domain, elapsed: quantum, readings, address_space: None, truth: None }
         };
         let samples = self.placement.0.iter().map(sample).collect();
         self.cold.clear();

@@ -44,7 +44,9 @@ pub fn evaluate(
             }
         }
         evaluated.lengths.extend(run.go_on(phase));
-        let seen = Observation { phase, instructions: interval.instructions, signals: &interval.signals };
+        let address_space = interval.sample.address_space;
+        let seen =
+            Observation { address_space, signals: &interval.signals, ..Observation::of(phase, interval.instructions) };
         forecaster.observe(&seen);
         for (pending, horizon) in pending.iter_mut().zip(horizons) {
             pending.push_back((phase, forecaster.forecast(*horizon)));
@@ -107,6 +109,7 @@ mod tests {
             domain: DomainId(0),
             elapsed: Duration::ZERO,
             readings: Readings::default(),
+            address_space: None,
             truth: None,
         };
         Interval { row, instructions: 1, signals: [None; 3], sample }

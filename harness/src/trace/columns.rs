@@ -75,6 +75,15 @@ impl Values {
         Ok(())
     }
 
+    /// Appends `rows` rows without a value; a column in which every row has one stays as it is.
+    pub(super) fn skip(&mut self, rows: usize) {
+        match self {
+            Values::CountOrNull(values) => values.extend(std::iter::repeat_n(None, rows)),
+            Values::ShareOrNull(values) => values.extend(std::iter::repeat_n(None, rows)),
+            Values::Count(_) | Values::Text(_) => {}
+        }
+    }
+
     /// Reads the column at `place` of a row group and appends its values to these.
     pub(super) fn read(&mut self, group: &dyn RowGroupReader, place: usize) -> Result<()> {
         let rows = group.metadata().num_rows();

@@ -65,13 +65,16 @@ fn parse(file: File) -> Result<Trace, String> {
         serde_json::from_str(run).map_err(|error| format!("its description of the run is broken: {error}"))?;
 
     let wanted = schema::columns();
-    let places = wanted.iter().map(|(name, of)| find(metadata, name, *of)).collect::<Result<Vec<usize>, _>>()?;
+    let places = wanted.iter().map(|(name, of)| find(metadata, name, *of)).collect::<Result<Vec<_>, _>>()?;
     let mut values: Vec<_> = wanted.iter().map(|(_, of)| of.empty()).collect();
     for group in 0..reader.num_row_groups() {
         let group = reader.get_row_group(group).map_err(|error| format!("it is damaged: {error}; {damaged}"))?;
         for ((values, place), (name, _)) in values.iter_mut().zip(&places).zip(&wanted) {
             let in_column = |error| format!("column {name} is damaged: {error}; record the trace again");
-            values.read(group.as_ref(), *place).map_err(in_column)?;
+            match place {
+                Some(place) => values.read(group.as_ref(), *place).map_err(in_column)?,
+                None => values.skip(usize::try_from(group.metadata().num_rows()).unwrap_or_default()),
+            }
         }
     }
     Ok(Trace { run, rows: schema::to_rows(values)? })
@@ -91,13 +94,13 @@ fn value<'a>(metadata: &'a FileMetaData, key: &str) -> Option<&'a str> {
     pairs.iter().find(|pair| pair.key == key).and_then(|pair| pair.value.as_deref())
 }
 
-/// Where the column stands in the file, if it is there and of the right type.
-fn find(metadata: &FileMetaData, name: &str, of: ColumnType) -> Result<usize, String> {
+/// Where the column stands in the file, if it is there and of the right type; `None` of one that came later.
+fn find(metadata: &FileMetaData, name: &str, of: ColumnType) -> Result<Option<usize>, String> {
     let columns = metadata.schema_descr().columns();
-    let place = columns
-        .iter()
-        .position(|column| column.path().string() == name)
-        .ok_or_else(|| format!("column {name} is missing; record the trace again"))?;
+    let Some(place) = columns.iter().position(|column| column.path().string() == name) else {
+        let came_later = schema::LATER.iter().any(|(later, _)| *later == name);
+        return if came_later { Ok(None) } else { Err(format!("column {name} is missing; record the trace again")) };
+    };
     let basic = columns[place].self_type().get_basic_info();
     let found = (columns[place].physical_type(), basic.repetition());
     let expected = match of {
@@ -107,7 +110,7 @@ fn find(metadata: &FileMetaData, name: &str, of: ColumnType) -> Result<usize, St
         ColumnType::Text => (PhysicalType::BYTE_ARRAY, Repetition::REQUIRED),
     };
     if found == expected {
-        return Ok(place);
+        return Ok(Some(place));
     }
     Err(format!("column {name} is {:?} {:?} and should be {:?} {:?}", found.1, found.0, expected.1, expected.0))
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use predictor::counters::{Event, GuestId, PhaseMark, Reading, Readings, Sample, VcpuId};
+use predictor::counters::{AddressSpace, Event, GuestId, PhaseMark, Reading, Readings, Sample, VcpuId};
 use predictor::topology::DomainId;
 
 use super::Row;
@@ -22,14 +22,18 @@ const FIXED: [(&str, ColumnType); 10] = [
     ("truth_phase", ColumnType::CountOrNull),
 ];
 
-/// Every column's name and type: the fixed ones, then for each event its count and its coverage.
+/// Columns at the end that came later: traces written before lack them, and are read as if they were null.
+pub(super) const LATER: [(&str, ColumnType); 1] = [("address_space", ColumnType::CountOrNull)];
+
+/// Every column's name and type: the fixed ones, then for each event its count and its coverage, then [`LATER`].
 pub(super) fn columns() -> Vec<(String, ColumnType)> {
     let fixed = FIXED.into_iter().map(|(name, of)| (name.to_owned(), of));
     let counters = Event::ALL.into_iter().flat_map(|event| {
         let coverage = format!("{}_coverage", event.name());
         [(event.name().to_owned(), ColumnType::CountOrNull), (coverage, ColumnType::ShareOrNull)]
     });
-    fixed.chain(counters).collect()
+    let later = LATER.into_iter().map(|(name, of)| (name.to_owned(), of));
+    fixed.chain(counters).chain(later).collect()
 }
 
 /// The schema in Parquet's message language.
@@ -62,6 +66,7 @@ pub(super) fn to_columns(rows: &[Row]) -> Vec<Values> {
         columns.push(Values::CountOrNull(readings().map(Reading::count).collect()));
         columns.push(Values::ShareOrNull(readings().map(coverage).collect()));
     }
+    columns.push(count_or_null(|row| row.sample.address_space.map(AddressSpace::number)));
     columns
 }
 
@@ -84,6 +89,7 @@ pub(super) fn to_rows(columns: Vec<Values>) -> Result<Vec<Row>, String> {
     for event in Event::ALL {
         counters.push((event, take.counts_or_null()?, take.shares_or_null()?));
     }
+    let address_space = take.counts_or_null()?;
     let texts = guest_name.into_iter().zip(program).zip(input);
     texts
         .enumerate()
@@ -98,6 +104,7 @@ pub(super) fn to_rows(columns: Vec<Values>) -> Result<Vec<Row>, String> {
                 domain: DomainId(small(domain[row], "domain")?),
                 elapsed: Duration::from_nanos(elapsed_ns[row]),
                 readings: Readings::new(readings),
+                address_space: address_space[row].map(space).transpose()?,
                 truth: truth[row].map(|mark| small(mark, "truth_phase").map(PhaseMark)).transpose()?,
             };
             let instructions_at_start = instructions_at_start[row];
@@ -117,6 +124,10 @@ fn reading(event: Event, count: Option<u64>, coverage: Option<f64>) -> Result<Re
             Err(format!("column {}_coverage has {coverage} where no estimate can have it", event.name()))
         }
     }
+}
+
+fn space(number: u64) -> Result<AddressSpace, String> {
+    AddressSpace::try_from(number).map_err(|wrong| format!("column address_space: {wrong}"))
 }
 
 fn small(value: u64, column: &str) -> Result<u32, String> {

@@ -9,11 +9,11 @@ use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::parser::parse_message_type;
-use predictor::counters::{Event, GuestId, PhaseMark, Reading, Readings, Sample, VcpuId};
+use predictor::counters::{AddressSpace, Event, GuestId, PhaseMark, Reading, Readings, Sample, VcpuId};
 use predictor::topology::{CpuId, DomainId, LlcDomain, NodeId, Topology};
 use proptest::prelude::*;
 
-use super::{Row, Trace, TraceWriter};
+use super::{Row, Trace, TraceWriter, schema};
 use crate::journal::run::{GuestDescription, RunDescription};
 
 fn run() -> RunDescription {
@@ -45,6 +45,7 @@ fn sample(guest: u32, instructions: Option<u64>) -> Sample {
         domain: DomainId(0),
         elapsed: Duration::from_micros(5),
         readings: Readings::new(instructions.map(|count| (Event::Instructions, Reading::Exact(count)))),
+        address_space: None,
         truth: None,
     }
 }
@@ -60,12 +61,13 @@ fn reading() -> impl Strategy<Value = Reading> {
 fn row() -> impl Strategy<Value = Row> {
     let readings = proptest::collection::vec(reading(), Event::ALL.len())
         .prop_map(|readings| Readings::new(Event::ALL.into_iter().zip(readings)));
-    let sample = (any::<[u32; 3]>(), any::<u64>(), readings, any::<Option<u32>>()).prop_map(
-        |([guest, index, domain], elapsed_ns, readings, truth)| Sample {
+    let sample = (any::<[u32; 3]>(), any::<u64>(), readings, any::<Option<u32>>(), any::<u64>()).prop_map(
+        |([guest, index, domain], elapsed_ns, readings, truth, cr3)| Sample {
             vcpu: VcpuId { guest: GuestId(guest), index },
             domain: DomainId(domain),
             elapsed: Duration::from_nanos(elapsed_ns),
             readings,
+            address_space: AddressSpace::of_cr3(cr3 % 0x8000),
             truth: truth.map(PhaseMark),
         },
     );
@@ -182,6 +184,39 @@ fn what_is_no_trace_of_this_version_is_refused_by_name() {
         complaint_about("message m { REQUIRED DOUBLE quantum; }", &[version, ("phasecast.run", &run)]),
         "failed to read trace T: column quantum is REQUIRED DOUBLE and should be REQUIRED INT64"
     );
+}
+
+#[test]
+fn a_trace_from_before_address_spaces_is_read_without_them() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("t.parquet");
+    let at = |address_space| Sample { address_space, ..sample(0, Some(1)) };
+    let row = |sample| Row {
+        quantum: 0,
+        guest_name: "alpha".to_owned(),
+        program: String::new(),
+        input: String::new(),
+        instructions_at_start: Some(0),
+        sample,
+    };
+    let message = schema::message().replace("  OPTIONAL INT64 address_space (INTEGER(64,false));\n", "");
+    let message = parse_message_type(&message).expect("a schema");
+    let metadata = [
+        KeyValue::new("phasecast.trace_version".to_owned(), "1".to_owned()),
+        KeyValue::new("phasecast.run".to_owned(), serde_json::to_string(&run()).expect("plain data")),
+    ];
+    let properties = WriterProperties::builder().set_key_value_metadata(Some(metadata.to_vec())).build();
+    let file = std::fs::File::create(&path).expect("writable");
+    let mut writer = SerializedFileWriter::new(file, Arc::new(message), Arc::new(properties)).expect("writable");
+    let mut group = writer.next_row_group().expect("writable");
+    for values in schema::to_columns(&[row(at(AddressSpace::of_cr3(0x4000)))]) {
+        let Some(mut column) = group.next_column().expect("writable") else { break };
+        values.write(&mut column).expect("writable");
+        column.close().expect("writable");
+    }
+    group.close().expect("writable");
+    writer.close().expect("writable");
+    assert_eq!(Trace::read(&path).expect("an older trace").rows, [row(at(None))]);
 }
 
 #[test]

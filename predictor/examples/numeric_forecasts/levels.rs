@@ -22,7 +22,12 @@ pub(crate) fn score(series: &Series) -> [Sums; SLOTS] {
     for (now, rates) in series.rates.iter().enumerate() {
         let speed = 1.0 / rates[0];
         let phase = PhaseId(((speed / WIDTH) as u32).min(PHASES - 1));
-        forecaster.observe(&Observation { phase, instructions: 1, signals: &[Some(speed), Some(rates[1])] });
+        forecaster.observe(&Observation {
+            phase,
+            instructions: 1,
+            signals: &[Some(speed), Some(rates[1])],
+            address_space: None,
+        });
         levels.iter_mut().zip(rates).for_each(|(levels, rate)| levels.observe(phase, Some(*rate)));
         for (slot, sums) in sums.iter_mut().enumerate() {
             let (rate, horizon) = (slot / HORIZONS.len(), HORIZONS[slot % HORIZONS.len()]);

@@ -17,6 +17,7 @@
 //! analogues    for two rates of forgetting: what followed the nearest, the 3 and the 8 nearest moments of the past
 //! values       for two signals: the cell it is in, and the cells that the analogues say it will be in
 //! verdict      what the analogues' votes name, together with the phase just seen
+//! spaces       if asked for: what the address space that ran last was at, whoever came between (`contexts/spaces.rs`)
 //! ```
 //!
 //! Contexts, values and the verdict are looked up in one table of bounded size that counts what followed
@@ -80,12 +81,15 @@ mod nearest;
 
 mod outlook;
 
+mod spaces;
+
 mod tables;
 
 use self::analogues::{Analogues, SIGNALS};
 use self::mixer::Opinions;
 use self::nearest::NEIGHBOURS;
 use self::outlook::{Outlook, say_votes, short};
+use self::spaces::{OF_SPACE, Spaces};
 use self::tables::Context;
 use super::{Forecast, Forecaster, Observation};
 use crate::phases::PhaseId;
@@ -110,6 +114,8 @@ pub struct Settings {
     pub initial_weight: f32,
     /// How fast weights learn.
     pub rate: f32,
+    /// Whether address spaces are heeded, where they are known.
+    pub by_space: bool,
     /// Binary logarithm of how many contexts the table holds.
     pub table_bits: u32,
 }
@@ -125,6 +131,7 @@ impl Default for Settings {
             pseudo: 0.3,
             initial_weight: 0.05,
             rate: 0.0015,
+            by_space: false,
             table_bits: 12,
         }
     }
@@ -153,6 +160,9 @@ const ASKED: usize = OF_PHASES + SIGNALS * (COURSES + 1);
 
 /// Experts: the last value, then contexts, then the verdict, then votes.
 const EXPERTS: usize = FIRST_VOTE + COURSES * VOTES;
+
+/// With address spaces: where each was, and its contexts.
+const EXPERTS_WITH_SPACES: usize = EXPERTS + 1 + OF_SPACE;
 
 /// Of quanta that nobody announced a third of the experts speak, for all: their opinions count so many times.
 const AHEAD_FACTOR: f32 = 2.0;
@@ -183,6 +193,7 @@ pub struct Contexts {
     /// The last phases, the newest first; beyond the beginning, the largest number.
     recent: [u64; RECENT],
     analogues: Analogues,
+    spaces: Option<Box<Spaces>>,
     /// The coming quantum, then the announced ones beyond it.
     outlooks: Vec<Outlook>,
 }
@@ -198,6 +209,7 @@ impl Contexts {
             run: None,
             recent: [u64::MAX; RECENT],
             analogues: Analogues::new(settings.window, &settings.keeps),
+            spaces: settings.by_space.then(|| Box::new(Spaces::new())),
             outlooks: vec![Outlook::new(1, phases, settings)],
         }
     }
@@ -276,8 +288,10 @@ impl Work for Quantum<'_, '_> {
         outlooks.iter_mut().for_each(|outlook| outlook.learn(came, settings));
         let run = self.forecaster.remember(came, self.seen.signals);
         let contexts = self.forecaster.of_phases(run);
-        let Contexts { settings, outlooks, analogues, .. } = self.forecaster;
-        outlooks.iter_mut().for_each(|outlook| outlook.ask(came, &contexts, analogues, settings));
+        let Contexts { settings, outlooks, analogues, spaces, .. } = self.forecaster;
+        let of_space = spaces.as_mut().and_then(|spaces| spaces.observe(self.seen.address_space, came));
+        let of_space = of_space.as_ref();
+        outlooks.iter_mut().for_each(|outlook| outlook.ask(came, &contexts, of_space, analogues, settings));
     }
 }
 
@@ -301,7 +315,8 @@ impl Forecaster for Contexts {
 
     fn memory_bytes(&self) -> usize {
         let outlooks: usize = self.outlooks.iter().map(Outlook::memory_bytes).sum();
-        size_of::<Self>() + self.analogues.memory_bytes() + outlooks
+        let spaces = self.spaces.as_ref().map_or(0, |spaces| size_of_val(spaces.as_ref()));
+        size_of::<Self>() + spaces + self.analogues.memory_bytes() + outlooks
     }
 }
 

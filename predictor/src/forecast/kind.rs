@@ -55,6 +55,8 @@ pub enum ForecasterKind {
     ContextsBasic,
     /// The mixture of contexts and analogues: [`Contexts`].
     Contexts,
+    /// The same with the address space as side information: [`Contexts`] by space.
+    ContextsSpaces,
     /// The one that was chosen before the final comparison: [`ForecasterKind::Contexts`].
     Default,
 }
@@ -82,7 +84,7 @@ pub struct UnknownForecaster(pub String);
 
 impl ForecasterKind {
     /// Every kind, the simplest first; those with settings, with the usual ones.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::LastValue,
         Self::Majority,
         Self::Markov { order: 1 },
@@ -97,6 +99,7 @@ impl ForecasterKind {
         Self::Change,
         Self::ContextsBasic,
         Self::Contexts,
+        Self::ContextsSpaces,
         Self::Default,
     ];
 
@@ -116,6 +119,7 @@ impl ForecasterKind {
             Self::Change => "change".to_owned(),
             Self::ContextsBasic => "contexts-basic".to_owned(),
             Self::Contexts => "contexts".to_owned(),
+            Self::ContextsSpaces => "contexts-spaces".to_owned(),
             Self::Default => "default".to_owned(),
         }
     }
@@ -146,6 +150,10 @@ impl ForecasterKind {
             Self::HiddenMarkov => Box::new(HiddenMarkov::new(phases)),
             Self::Change => Box::new(ChangePredictor::new(transitions)),
             Self::ContextsBasic => Box::new(ContextsBasic::new(phases)),
+            Self::ContextsSpaces => {
+                let settings = Settings { by_space: true, ..Settings::default() };
+                Box::new(Contexts::new(phases, &settings).looking_ahead(trained.horizons))
+            }
             Self::Contexts | Self::Default => {
                 Box::new(Contexts::new(phases, &Settings::default()).looking_ahead(trained.horizons))
             }

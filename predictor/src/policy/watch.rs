@@ -156,7 +156,8 @@ impl Watch {
                 let found = model.parts().phases.classify(&vector);
                 if let Some(instructions) = sample.count(Event::Instructions) {
                     let signals: Vec<Option<f64>> = vector.0.iter().copied().map(Some).collect();
-                    self.forecast(&Observation { phase: found.phase, instructions, signals: &signals });
+                    let seen = Observation { signals: &signals, ..Observation::of(found.phase, instructions) };
+                    self.forecast(&Observation { address_space: sample.address_space, ..seen });
                     self.observed_cpi = sample.count(Event::Cycles).map(|cycles| cycles as f64 / instructions as f64);
                 }
                 VcpuState::Active { phase: found.phase, novelty: found.novelty }

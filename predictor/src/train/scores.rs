@@ -68,7 +68,8 @@ fn accuracy(model: &Model, samples: &[Sample], kind: ForecasterKind) -> Option<f
         }
         let signals: Vec<Option<f64>> = vector.0.into_iter().map(Some).collect();
         let instructions = sample.count(Event::Instructions)?;
-        forecaster.observe(&Observation { phase, instructions, signals: &signals });
+        let address_space = sample.address_space;
+        forecaster.observe(&Observation { phase, instructions, signals: &signals, address_space });
     }
     (all > 0.0).then(|| right / all)
 }

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use predictor::contention::Slowdown;
+use predictor::forecast::kind::ForecasterKind;
 use predictor::placement::rules::{Nodes, Rule, Whereabouts};
 use predictor::policy::{PolicyKind, Settings};
 use predictor::topology::DomainId;
@@ -56,6 +57,8 @@ pub struct Config {
     pub libvirt: Option<String>,
     /// Whether guests get monitoring groups.
     pub resctrl: bool,
+    /// Whether QEMU is asked in which address space its vCPUs are.
+    pub introspection: bool,
     /// Quanta between two searches for guests.
     pub rescan_quanta: std::num::NonZeroU32,
     /// Where original affinities are kept.
@@ -116,6 +119,7 @@ impl Config {
             ("include_tcg", self.include_tcg != other.include_tcg),
             ("libvirt", self.libvirt != other.libvirt),
             ("resctrl", self.resctrl != other.resctrl),
+            ("introspection", self.introspection != other.introspection),
             ("rescan_quanta", self.rescan_quanta != other.rescan_quanta),
             ("ledger", self.ledger != other.ledger),
             ("watchdog_seconds", self.watchdog != other.watchdog),
@@ -149,13 +153,14 @@ fn check(raw: Raw) -> Result<Config, InputError> {
         act: raw.act,
         quantum,
         policy: policy(raw.policy.kind.as_deref(), raw.model.is_some())?,
-        settings: settings(&raw.policy, quantum)?,
+        settings: Settings { forecaster: forecaster(raw.introspection), ..settings(&raw.policy, quantum)? },
         model: raw.model,
         cpus,
         nodes,
         include_tcg: raw.include_tcg,
         libvirt: raw.libvirt.map(libvirt).transpose()?,
         resctrl: raw.resctrl,
+        introspection: raw.introspection,
         rescan_quanta: std::num::NonZeroU32::new(within("rescan_quanta", raw.rescan_quanta.unwrap_or(10), 1, 100_000)?)
             .unwrap_or(std::num::NonZeroU32::MIN),
         ledger: absolute("ledger", raw.ledger.unwrap_or_else(|| DEFAULT_LEDGER.into()))?,
@@ -229,6 +234,11 @@ fn policy(name: Option<&str>, has_model: bool) -> Result<PolicyKind, InputError>
         ));
     }
     Ok(kind)
+}
+
+/// Address spaces are asked for to be heeded.
+const fn forecaster(introspection: bool) -> ForecasterKind {
+    if introspection { ForecasterKind::ContextsSpaces } else { ForecasterKind::Default }
 }
 
 fn settings(raw: &raw::Policy, quantum: Duration) -> Result<Settings, InputError> {

@@ -16,6 +16,7 @@ pub(super) struct Raw {
     pub(super) include_tcg: bool,
     pub(super) libvirt: Option<String>,
     pub(super) resctrl: bool,
+    pub(super) introspection: bool,
     pub(super) rescan_quanta: Option<u32>,
     pub(super) ledger: Option<PathBuf>,
     pub(super) watchdog_seconds: Option<u64>,

@@ -46,8 +46,8 @@ fn what_is_wrong_is_said_with_file_key_range_and_remedy() {
         (
             "quantum = 5",
             "quantum: no key is called \"quantum\" here (line 1); choose one of: act, \
-         quantum_milliseconds, model, cpus, cross_node, include_tcg, libvirt, resctrl, rescan_quanta, ledger, watchdog_seconds, \
-         policy, journal, status, trial, guest",
+         quantum_milliseconds, model, cpus, cross_node, include_tcg, libvirt, resctrl, introspection, rescan_quanta, ledger, \
+         watchdog_seconds, policy, journal, status, trial, guest",
         ),
         (
             "quantum_milliseconds = 1000\nwatchdog_seconds = 3",
@@ -123,4 +123,14 @@ fn a_reload_can_stop_moving_and_never_start_it() {
     let [still, acting] = ["", "act = true"].map(|text| parse(text).expect("sound"));
     assert_eq!(still.needs_restart(&acting), ["act"]);
     assert_eq!(acting.needs_restart(&still), [""; 0]);
+}
+
+#[test]
+fn address_spaces_are_asked_for_and_heeded_only_where_the_operator_says_so() {
+    let of = |text: &str| {
+        let config = Config::parse(Path::new("c.toml"), text).expect("it is right");
+        (config.introspection, config.settings.forecaster)
+    };
+    assert_eq!(of(""), (false, ForecasterKind::Default));
+    assert_eq!(of("introspection = true"), (true, ForecasterKind::ContextsSpaces));
 }

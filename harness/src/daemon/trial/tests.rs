@@ -18,6 +18,7 @@ fn sample(guest: u32, instructions: f64) -> Sample {
         domain: DomainId(0),
         elapsed: Duration::from_millis(100),
         readings: Readings::new([(Event::Instructions, Reading::Exact(instructions as u64))]),
+        address_space: None,
         truth: None,
     }
 }

@@ -17,10 +17,9 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use machine::counters::AddressSpace;
 use machine::segment::{Progress, Segment, Slot};
 use machine::spec::Machine;
-use predictor::counters::{Event, GuestId, Sample, VcpuId};
+use predictor::counters::{AddressSpace, Event, GuestId, Sample, VcpuId};
 use predictor::placement::Move;
 use predictor::topology::Topology;
 
@@ -182,13 +181,6 @@ impl EmulatedHost {
         self.ids().zip(&self.guests).map(|(vcpu, guest)| Ok((vcpu.guest, guest.qemu.cpu_time()?))).collect()
     }
 
-    /// The address space in which each guest was at the end of the last quantum, in the order of their ids; absent where
-    /// QEMU cannot tell, as 7.2.
-    #[must_use]
-    pub fn address_spaces(&self) -> Vec<(GuestId, Option<AddressSpace>)> {
-        self.ids().zip((0..).map(Slot)).map(|(vcpu, slot)| (vcpu.guest, self.segment.address_space(slot))).collect()
-    }
-
     /// The machine that is emulated.
     #[must_use]
     pub fn machine(&self) -> &Machine {
@@ -295,7 +287,9 @@ impl EmulatedHost {
         let domain = self.seating.domain(vcpu);
         let before = std::mem::replace(&mut self.guest(slot).sums, now);
         let readings = sampling::readings(&before.counters, &now.counters);
-        Sample { vcpu, domain, elapsed, readings, truth: sampling::truth(&before.marks, &now.marks) }
+        let address_space = self.segment.address_space(slot).and_then(|space| AddressSpace::of_cr3(space.0));
+        let truth = sampling::truth(&before.marks, &now.marks);
+        Sample { vcpu, domain, elapsed, readings, address_space, truth }
     }
 
     fn arrivals(&self) -> Vec<Arrival> {

@@ -27,9 +27,11 @@
 //! Quanta are of the wall clock, and begin at fixed distances. A machine that was busy makes one longer; samples say what
 //! really passed. After a pause of more than a quantum the distances begin anew.
 
+mod introspection;
 mod notice;
 mod roster;
 mod settings;
+mod whereabouts;
 
 #[cfg(test)]
 mod tests;
@@ -57,8 +59,10 @@ pub use notice::{Notice, NoticeKind};
 pub use roster::{GuestView, VcpuView};
 pub use settings::{Acting, CrossNode, LiveSettings};
 
+use introspection::Introspection;
 use notice::Notices;
 use roster::{Roster, Watched};
+use whereabouts::{current_domain, domain_of_cpu};
 
 /// Guests of this machine.
 #[derive(Debug)]
@@ -71,6 +75,7 @@ pub struct LiveHost {
     counters: Counters,
     custody: Option<Custody>,
     resctrl: Option<Resctrl>,
+    introspection: Option<Introspection>,
     notices: Notices,
     /// Given back from a predecessor's ledger, at the start.
     inherited: Report,
@@ -126,6 +131,7 @@ impl LiveHost {
             quanta: 0,
             next: None,
             descriptors: usize::try_from(descriptors).unwrap_or(usize::MAX),
+            introspection: settings.introspection.then(Introspection::default),
             settings,
         };
         host.find_out_events();
@@ -216,6 +222,9 @@ impl LiveHost {
             for vcpu in &guest.vcpus {
                 self.greet(guest, vcpu, seen);
             }
+        }
+        if let Some(introspection) = &mut self.introspection {
+            introspection.meet(self.discovery.proc(), &guests, &mut self.notices);
         }
         for takeover in self.custody.iter_mut().flat_map(Custody::takeovers) {
             let name = self.roster.release(&takeover.thread);
@@ -330,11 +339,21 @@ impl LiveHost {
             let running = running_ns.map_or(Reading::Absent, |ns| Reading::Exact(ns.min(nanoseconds(elapsed))));
             let counted = read.iter().flat_map(perf::GroupReading::iter);
             let readings = Readings::new(counted.chain([(Event::RunningNanoseconds, running)]));
-            seen.samples.push(Sample { vcpu: id, domain: watched.domain, elapsed, readings, truth: None });
+            seen.samples.push(Sample {
+                vcpu: id,
+                domain: watched.domain,
+                elapsed,
+                readings,
+                address_space: None,
+                truth: None,
+            });
             is_in_doubt |= read.as_ref().is_some_and(|read| self.counters.doubt(read));
         }
         for id in ended {
             self.depart(id, seen);
+        }
+        if let Some(introspection) = &mut self.introspection {
+            introspection.add_to(&mut seen.samples, &self.roster, &mut self.notices);
         }
         if is_in_doubt {
             self.count_whole_threads();
@@ -477,26 +496,6 @@ fn topology_of(found: &sysfs::Found, operator: Option<&CpuSet>) -> Result<Topolo
             None => error.to_string(),
         },
     })
-}
-
-fn domain_of_cpu(topology: &Topology, cpu: u32) -> Option<DomainId> {
-    topology.domains().iter().find(|domain| domain.cpus.contains(&CpuId(cpu))).map(|domain| domain.id)
-}
-
-/// Where a thread is: in the domain that its mask lies in, else where it ran last; `None` on CPUs of no domain.
-fn current_domain(
-    proc: &Proc,
-    topology: &Topology,
-    thread: &crate::procfs::ThreadIdentity,
-) -> Result<Option<DomainId>, crate::procfs::ProcError> {
-    let stat = proc.stat(thread.pid, thread.tid)?;
-    let mask = affinity::mask_of(thread.tid).unwrap_or_default();
-    let mut domains: Vec<Option<DomainId>> = mask.iter().map(|cpu| domain_of_cpu(topology, cpu)).collect();
-    domains.dedup();
-    match domains[..] {
-        [Some(only)] => Ok(Some(only)),
-        _ => Ok(stat.last_cpu.and_then(|cpu| domain_of_cpu(topology, cpu))),
-    }
 }
 
 /// Rights that the live host asks for.

@@ -27,6 +27,8 @@ pub enum NoticeKind {
     NotGuestOnly,
     /// No cache occupancy and bandwidth.
     NoCacheMonitoring,
+    /// Address spaces are not known.
+    NoIntrospection,
     /// Something that may be a guest is left alone.
     Hidden,
     /// A vCPU runs where it cannot be watched.

@@ -58,6 +58,8 @@ pub struct LiveSettings {
     pub libvirt: Option<String>,
     /// Whether guests get monitoring groups of resctrl, for LLC occupancy and bandwidth.
     pub resctrl: bool,
+    /// Whether QEMU is asked after each quantum in which address space its vCPUs are.
+    pub introspection: bool,
 }
 
 impl Default for LiveSettings {
@@ -75,6 +77,7 @@ impl Default for LiveSettings {
             rescan_quanta: NonZeroU32::MIN.saturating_add(9),
             libvirt: None,
             resctrl: false,
+            introspection: false,
         }
     }
 }

@@ -212,7 +212,7 @@ impl Vcpu {
             };
             if claims[event as usize] { Reading::Exact(count as u64) } else { Reading::Absent }
         });
-        Sample { vcpu: self.id, domain: self.domain, elapsed, readings, truth: self.tally.truth() }
+        Sample { vcpu: self.id, domain: self.domain, elapsed, readings, address_space: None, truth: self.tally.truth() }
     }
 }
 

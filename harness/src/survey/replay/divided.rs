@@ -83,6 +83,7 @@ fn joined(earlier: Observation, later: Observation) -> Observation {
         elapsed: one.elapsed + other.elapsed,
         readings: added(&one.readings, &other.readings),
         // Nobody here asks for it.
+        address_space: other.address_space,
         truth: other.truth,
     });
     Observation {
@@ -119,6 +120,7 @@ mod tests {
                 domain: DomainId(0),
                 elapsed: Duration::from_micros(1),
                 readings: Readings::new([(Event::Instructions, Reading::Exact(instructions))]),
+                address_space: None,
                 truth: None,
             }],
             ..Observation::default()

@@ -30,7 +30,12 @@ fn accuracy(forecaster: &mut dyn Forecaster, path: &[(PhaseId, f64)], skipped: u
     for (quantum, (phase, signal)) in path.iter().enumerate() {
         let named = forecaster.forecast(1).map(|forecast| forecast.most_likely());
         hits += usize::from(quantum >= skipped && named == Some(*phase));
-        forecaster.observe(&Observation { phase: *phase, instructions: 1, signals: &[Some(*signal)] });
+        forecaster.observe(&Observation {
+            phase: *phase,
+            instructions: 1,
+            signals: &[Some(*signal)],
+            address_space: None,
+        });
     }
     hits as f64 / (path.len() - skipped) as f64
 }
@@ -51,7 +56,7 @@ fn the_same_quanta_grow_the_same_forest() {
     let [mut one, mut other] = [(); 2].map(|()| ChangePredictor::new(&TransitionCounts::new(2)));
     for (phase, signal) in path {
         let signals = [Some(signal)];
-        let seen = Observation { phase, instructions: 1, signals: &signals };
+        let seen = Observation { phase, instructions: 1, signals: &signals, address_space: None };
         one.observe(&seen);
         other.observe(&seen);
         assert_eq!(one.forecast(1), other.forecast(1));
@@ -74,7 +79,9 @@ fn a_window_without_changes_leaves_the_word_to_the_chain() {
 
 #[test]
 fn a_signal_that_was_not_read_is_as_it_was_before() {
-    let seen = |signals: &[Option<f64>]| read(&Observation { phase: PhaseId(0), instructions: 1, signals }, [7.0; 3]);
+    let seen = |signals: &[Option<f64>]| {
+        read(&Observation { phase: PhaseId(0), instructions: 1, signals, address_space: None }, [7.0; 3])
+    };
     assert_eq!(seen(&[Some(1.0), None]), [1.0, 7.0, 7.0]);
     assert_eq!(seen(&[Some(f64::NAN)]), [7.0; 3]);
 }
@@ -86,7 +93,7 @@ proptest! {
     fn what_is_held_stays_within_the_bound(path in prop::collection::vec((0u32..3, -1.0f64..1.0), 1500)) {
         let mut predictor = ChangePredictor::new(&TransitionCounts::new(3));
         for (phase, signal) in path {
-            predictor.observe(&Observation { phase: PhaseId(phase), instructions: 1, signals: &[Some(signal)] });
+            predictor.observe(&Observation { phase: PhaseId(phase), instructions: 1, signals: &[Some(signal)], address_space: None });
             prop_assert!(predictor.window.len() <= WINDOW && predictor.memory_bytes() < 512 * 1024);
         }
     }

@@ -6,8 +6,12 @@
 use super::analogues::{Analogues, SIGNALS};
 use super::mixer::{LEVELS, Mixer, Opinions};
 use super::nearest::NEIGHBOURS;
+use super::spaces::{OF_SPACE, OfSpace};
 use super::tables::{Context, Tables};
-use super::{ASKED, CELL_BITS, COURSES, EXPERTS, FIRST_VOTE, OF_PHASES, Settings, VOTES};
+use super::{ASKED, CELL_BITS, COURSES, EXPERTS, EXPERTS_WITH_SPACES, FIRST_VOTE, OF_PHASES, Settings, VOTES};
+
+/// How far ahead the space that ends a quantum is taken to say anything: it begins the next one, and later others have their turns.
+const SPACES_AHEAD_MOST: usize = 4;
 
 /// What was asked and said about one quantum.
 #[derive(Debug, Clone)]
@@ -15,6 +19,8 @@ struct Answer {
     /// The phase when it was asked.
     last: usize,
     contexts: [Context; ASKED + 1],
+    /// Those of the address space, where it is known.
+    of_space: Option<[Context; OF_SPACE]>,
     opinions: Opinions,
     probabilities: Vec<f32>,
 }
@@ -28,6 +34,8 @@ pub(super) struct Outlook {
     place: usize,
     /// Answers given, up to the number of places.
     given: usize,
+    /// Whether address spaces are asked about it.
+    heeds_spaces: bool,
     tables: Tables,
     mixer: Mixer,
 }
@@ -38,15 +46,20 @@ impl Outlook {
         let answer = Answer {
             last: 0,
             contexts: [Context::of_kind(0); ASKED + 1],
+            of_space: None,
             opinions: Opinions::default(),
             probabilities: vec![1.0 / phases as f32; phases],
         };
+        let initial = [settings.initial_weight; EXPERTS_WITH_SPACES];
+        let heeds_spaces = settings.by_space && quanta <= SPACES_AHEAD_MOST;
+        let experts = if heeds_spaces { EXPERTS_WITH_SPACES } else { EXPERTS };
         Self {
             answers: vec![answer; quanta.max(1)],
             place: 0,
             given: 0,
+            heeds_spaces,
             tables: Tables::new(settings.table_bits),
-            mixer: Mixer::new(phases, &[settings.initial_weight; EXPERTS], settings.rate),
+            mixer: Mixer::new(phases, &initial[..experts], settings.rate),
         }
     }
 
@@ -71,12 +84,15 @@ impl Outlook {
         if self.given < self.answers.len() {
             return;
         }
-        let Answer { last, contexts, opinions, probabilities } = &self.answers[self.place];
+        let Answer { last, contexts, of_space, opinions, probabilities } = &self.answers[self.place];
         self.mixer.learn(opinions, *last, probabilities, came);
         self.tables.tick();
         for (place, context) in contexts.iter().enumerate() {
             let keep = if place < OF_PHASES { settings.count_keep } else { settings.value_keep };
             self.tables.count(*context, came, keep);
+        }
+        for context in of_space.iter().flatten() {
+            self.tables.count(*context, came, settings.count_keep);
         }
     }
 
@@ -86,10 +102,12 @@ impl Outlook {
         &mut self,
         last: usize,
         of_phases: &[Context; OF_PHASES],
+        of_space: Option<&OfSpace>,
         analogues: &Analogues,
         settings: &Settings,
     ) {
         let quanta = self.quanta();
+        let of_space = of_space.filter(|_| self.heeds_spaces);
         let answer = &mut self.answers[self.place];
         answer.last = last;
         answer.contexts[..OF_PHASES].copy_from_slice(of_phases);
@@ -107,6 +125,17 @@ impl Outlook {
             if let Some(slot) = self.tables.get(*context) {
                 let evidence = slot.followers().map(|(phase, count)| (phase, count * per_count));
                 opinions.say(1 + place, level_of_visits(slot.visits), evidence);
+            }
+        }
+        answer.of_space = of_space.map(|of| of.contexts);
+        if let Some(of) = of_space {
+            let level = if of.is_own { 0 } else { 1 };
+            opinions.say(EXPERTS, level, of.resumes.map(|phase| (phase, per_count)).into_iter());
+            for (place, context) in of.contexts.iter().enumerate() {
+                if let Some(slot) = self.tables.get(*context) {
+                    let evidence = slot.followers().map(|(phase, count)| (phase, count * per_count));
+                    opinions.say(EXPERTS + 1 + place, level_of_visits(slot.visits), evidence);
+                }
             }
         }
         opinions.score();

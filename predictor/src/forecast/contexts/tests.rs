@@ -1,6 +1,10 @@
 //! What the mixture promises beyond the laws of all forecasters.
 
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
 use super::*;
+use crate::counters::AddressSpace;
 
 /// The share of the last `judged` quanta of `trace` that were forecast right, with `signals` of each quantum.
 fn accuracy(trace: &[u32], signals: impl Fn(usize) -> Vec<Option<f64>>, judged: usize) -> f64 {
@@ -13,7 +17,12 @@ fn accuracy(trace: &[u32], signals: impl Fn(usize) -> Vec<Option<f64>>, judged: 
             right += 1;
         }
         let signals = signals(quantum);
-        forecaster.observe(&Observation { phase: PhaseId(*phase), instructions: 1, signals: &signals });
+        forecaster.observe(&Observation {
+            phase: PhaseId(*phase),
+            instructions: 1,
+            signals: &signals,
+            address_space: None,
+        });
     }
     f64::from(right) / judged as f64
 }
@@ -55,6 +64,7 @@ fn numbers_beyond_all_bounds_do_no_harm() {
             phase: PhaseId(u32::from(quantum % 5 == 0)),
             instructions: 1,
             signals: &signals,
+            address_space: None,
         });
         let total: f64 = forecaster.forecast(1).expect("observed").iter().map(|(_, share)| share).sum();
         assert!((total - 1.0).abs() < 1e-9, "quantum {quantum}: {total}");
@@ -129,4 +139,67 @@ fn only_so_many_horizons_are_learned() {
     assert_eq!(forecaster.outlooks.len(), 1 + HORIZONS_MOST);
     let bytes = |horizons: &[u32]| Contexts::new(2, &Settings::default()).looking_ahead(horizons).memory_bytes();
     assert_eq!(bytes(&[0, 1, AHEAD_MOST + 1]), bytes(&[]));
+}
+
+/// Two processes that take turns of 3 to 12 quanta, drawn at random. Each goes round its own phases, of which both have some,
+/// while it has the vCPU, and on where it was when it comes back.
+fn woven(quanta: usize) -> Vec<(u32, u64)> {
+    let rounds: [&[u32]; 2] = [&[0, 0, 0, 1, 1, 2], &[3, 3, 1, 1, 1, 0, 0, 2]];
+    let mut rng = ChaCha8Rng::seed_from_u64(3);
+    let (mut places, mut all, mut running) = ([0, 0], Vec::new(), 0);
+    while all.len() < quanta {
+        running = 1 - running;
+        for _ in 0..rng.gen_range(3..12) {
+            all.push((rounds[running][places[running] % rounds[running].len()], running as u64 + 1));
+            places[running] += 1;
+        }
+    }
+    // A quantum ends in the space that begins the next.
+    let spaces: Vec<u64> = all.iter().skip(1).map(|(_, space)| *space).collect();
+    all.into_iter().zip(spaces).map(|((phase, _), space)| (phase, space)).collect()
+}
+
+/// The share of the quanta after the first half that were forecast, and the forecaster's last word.
+fn of_woven(by_space: bool, told: bool) -> (f64, Vec<f64>) {
+    let mut forecaster = Contexts::new(4, &Settings { by_space, ..Settings::default() });
+    let (mut right, mut judged) = (0, 0);
+    let woven = woven(4000);
+    for (quantum, (phase, space)) in woven.iter().enumerate() {
+        if quantum > woven.len() / 2 {
+            judged += 1;
+            right += usize::from(forecaster.forecast(1).is_some_and(|coming| coming.most_likely().0 == *phase));
+        }
+        let address_space = AddressSpace::of_cr3(space << 13).filter(|_| told);
+        forecaster.observe(&Observation { address_space, ..Observation::of(PhaseId(*phase), 1) });
+    }
+    (right as f64 / judged as f64, forecaster.forecast(1).expect("it was shown something").into())
+}
+
+#[test]
+fn address_spaces_untangle_processes_that_take_turns() {
+    let (with, without) = (of_woven(true, true).0, of_woven(false, true).0);
+    assert!(with > without + 0.05, "{with} with address spaces, {without} without");
+}
+
+#[test]
+fn address_spaces_that_are_not_known_or_not_heeded_change_nothing() {
+    let plain = of_woven(false, false);
+    assert_eq!(of_woven(true, false), plain, "not known");
+    assert_eq!(of_woven(false, true), plain, "not heeded");
+}
+
+#[test]
+fn address_spaces_have_no_say_in_what_lies_far_ahead() {
+    let far = |by_space| {
+        let settings = Settings { by_space, ..Settings::default() };
+        let mut forecaster = Contexts::new(4, &settings).looking_ahead(&[4, 5]);
+        for (phase, space) in woven(1000) {
+            let address_space = AddressSpace::of_cr3(space << 13);
+            forecaster.observe(&Observation { address_space, ..Observation::of(PhaseId(phase), 1) });
+        }
+        [4, 5].map(|quanta| forecaster.forecast(quanta).expect("it was shown something"))
+    };
+    let ([near, far_with], [near_without, far_without]) = (far(true), far(false));
+    assert_ne!(near, near_without);
+    assert_eq!(far_with, far_without);
 }

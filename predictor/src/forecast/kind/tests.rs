@@ -21,7 +21,12 @@ fn path() -> impl Strategy<Value = Vec<Drawn>> {
 
 fn show(forecaster: &mut dyn Forecaster, path: &[Drawn]) {
     for (phase, instructions, signals) in path {
-        forecaster.observe(&Observation { phase: PhaseId(*phase), instructions: *instructions, signals });
+        forecaster.observe(&Observation {
+            phase: PhaseId(*phase),
+            instructions: *instructions,
+            signals,
+            address_space: None,
+        });
     }
 }
 
@@ -123,7 +128,7 @@ fn memory_stays_bounded_under_a_long_stream_without_order() {
                 let phase = PhaseId(rng.gen_range(0..16));
                 let signals = [Some(rng.gen_range(0.0..4.0)), None];
                 let instructions = rng.gen_range(1..200_000_000);
-                forecaster.observe(&Observation { phase, instructions, signals: &signals });
+                forecaster.observe(&Observation { phase, instructions, signals: &signals, address_space: None });
             }
             *held = forecaster.memory_bytes();
         }
