@@ -1,239 +1,304 @@
-//! The scenario: guests that come, pause, go and are moved, a daemon that is reloaded, ended and killed, and what has to be
+//! The scenario: guests that come, pause, go and are moved; a daemon that is reloaded, ended and killed; and what has to be
 //! true after each.
+//!
+//! ```text
+//! guests boot; the owner of the last one binds it; `phasecast guests` finds them all
+//! daemon 1   orders by configuration; other orders by SIGHUP; then none, one guest killed and others paused: the policy
+//!            moves by itself; a guest comes and is moved; its owner binds it elsewhere; SIGTERM
+//! daemon 2   orders; SIGKILL: the watchdog gives back
+//! daemon 3   orders; watchdog and daemon are killed, and a guest: `phasecast restore` gives back what is left
+//! ```
+//!
+//! Half of the guests, the *firsts*, are those that get orders. A vCPU that nobody bound may happen to run where it was
+//! ordered, and is then left alone until it strays; so an order is given, and then its opposite, where it matters that
+//! threads are bound.
 
+use std::collections::BTreeMap;
 use std::fs;
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use crate::guests::{Guest, parse_list};
-use crate::report::{Failure, Report, wait};
+use crate::daemons::{self, Daemon, configure, output};
+use crate::guests::{Cpus, Guest, console};
+use crate::report::{Change, Failure, Report, now, wait};
 use crate::system;
+use crate::watcher::{self, Watched};
 
-const BOOT_WITHIN: Duration = Duration::from_secs(400);
 const MOVE_WITHIN: Duration = Duration::from_secs(60);
-const CONFIG: &str = "/tmp/phasecast.toml";
-const JOURNAL: &str = "/tmp/journal";
+/// Orders and their opposites are given so often at most, and each is waited for so long.
+const ROUNDS: usize = 6;
+const ONE_ROUND: Duration = Duration::from_secs(4);
+/// The watchdog acts at once when its daemon is dead, and waits for the ledger's lock.
+const GIVEN_BACK_WITHIN: Duration = Duration::from_secs(40);
+/// At work for most of the time, then for less of it: nobody who is at work is idle, and a machine with fewer processors than
+/// it pretends to have is left time for the daemon.
+const LOAD: &str = "70:5,40:5";
+/// The guest that comes late.
+const LATE: &str = "late";
 
 /// What the claims are about.
-struct Lab {
+struct Lab<'a> {
+    report: &'a Report,
+    watched: Watched,
     guests: Vec<Guest>,
-    /// The CPUs of each domain, one bit each.
-    domains: Vec<u64>,
-    /// The CPUs each guest's vCPU had before anybody acted.
-    found: Vec<u64>,
+    /// How many of them are the firsts.
+    firsts: usize,
+    /// The CPUs of each LLC domain.
+    domains: Vec<Cpus>,
+    /// The CPUs that each guest's owner wants for it.
+    found: BTreeMap<String, Cpus>,
 }
 
 /// Runs all of it; what needs something that failed is not tried.
-pub(crate) fn run(report: &mut Report, count: usize) {
-    if let Err(failure) = claims(report, count) {
-        report.verdict("the scenario ran to its end", Err(failure));
-    } else {
-        report.verdict("the scenario ran to its end", Ok(String::new()));
-    }
-    for name in ["daemon-1", "daemon-2", "daemon-3"] {
-        report.file(name, &fs::read_to_string(format!("/tmp/{name}.log")).unwrap_or_default());
-    }
-    let mut parts: Vec<_> = fs::read_dir(JOURNAL).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
-    parts.sort();
-    for part in parts {
-        report.file("journal", &fs::read_to_string(part).unwrap_or_default());
-    }
-}
-
-fn claims(report: &mut Report, count: usize) -> Result<(), Failure> {
-    let mut lab = Lab { guests: Vec::new(), domains: domains(), found: Vec::new() };
-    let two = if lab.domains.len() == 2 {
-        Ok(format!("{:x?}", lab.domains))
-    } else {
-        Err(Failure::new("see two LLC domains", format!("{:x?}", lab.domains)))
+pub(crate) fn run(report: &Report, count: usize) {
+    let mut lab = Lab {
+        report,
+        watched: watcher::start(report),
+        guests: Vec::new(),
+        firsts: count / 2,
+        domains: domains(),
+        found: BTreeMap::new(),
     };
-    report.verdict("the machine has two LLC domains", two);
-    report.tell(&format!("starting {count} guests"));
-    for number in 0..count {
-        lab.guests.push(Guest::start(&format!("g{number}"))?);
+    let done = lab.claims(count).map(|()| "nothing was left out".to_owned());
+    report.verdict("the scenario ran to its end", done);
+    for (name, text) in daemons::journals() {
+        report.file(&name, &text);
     }
-    for guest in &lab.guests {
-        guest.wait_for_boot(BOOT_WITHIN)?;
+    for number in 1..=3 {
+        let log = daemons::log(number);
+        report.file(log.trim_start_matches("/tmp/"), &fs::read_to_string(&log).unwrap_or_default());
     }
-    report.verdict("guests boot on KVM", Ok(format!("{count} guests")));
-    // One whose owner bound it: it has to get back that and not everything.
-    let bound =
-        lab.guests.last().and_then(Guest::vcpu).ok_or_else(|| Failure::new("find the last guest", "no vCPU"))?;
-    system::bind(bound, 0b1110).map_err(|error| Failure::new("bind a guest as its owner would", error))?;
-    lab.found = lab.masks()?;
-    report.verdict("guests are found", lab.discovery());
-
-    configure("daemon-1", [0, 1])?;
-    let mut daemon = daemon("daemon-1")?;
-    report.verdict("the daemon binds guests to the domains ordered", lab.placed([0, 1]));
-    configure("daemon-1", [1, 0])?;
-    system::signal(daemon.id(), libc::SIGHUP);
-    report.verdict("the daemon moves guests between domains", lab.placed([1, 0]));
-
-    report.tell("one guest pauses, one is killed, one is added");
-    if let Some(paused) = lab.guests.get(2) {
-        system::signal(paused.process.id(), libc::SIGSTOP);
-        std::thread::sleep(Duration::from_secs(3));
-        system::signal(paused.process.id(), libc::SIGCONT);
+    for name in (0..count).map(|number| format!("g{number}")).chain([LATE.to_owned()]) {
+        let said = fs::read(console(&name)).unwrap_or_default();
+        report.file(&format!("{name}.console"), &String::from_utf8_lossy(&said));
     }
-    lab.guests.remove(1).kill();
-    lab.found.remove(1);
-    let added = Guest::start("g1")?;
-    added.wait_for_boot(BOOT_WITHIN)?;
-    lab.guests.insert(1, added);
-    lab.found.insert(1, lab.found[0]);
-    let survived = lab.placed([1, 0]).and_then(|detail| still_runs(&mut daemon, detail));
-    report.verdict("the daemon goes on when guests pause, die and come", survived);
-
-    system::signal(daemon.id(), libc::SIGTERM);
-    let status = end(&mut daemon)?;
-    let status =
-        if status == Some(0) { Ok(()) } else { Err(Failure::new("end the daemon", format!("exit {status:?}"))) };
-    report.verdict("SIGTERM gives every affinity back", status.and_then(|()| lab.as_found(Duration::ZERO)));
-    let explained = output(&["explain", JOURNAL]);
-    report.file("explained", explained.as_deref().unwrap_or_default());
-    let explained = explained.map(|text| format!("{} lines", text.lines().count()));
-    report.verdict("the journal can be explained", explained);
-
-    configure("daemon-2", [0, 1])?;
-    daemon = self::daemon("daemon-2")?;
-    lab.placed([0, 1])?;
-    system::signal(daemon.id(), libc::SIGKILL);
-    end(&mut daemon)?;
-    report.verdict("after SIGKILL the watchdog gives every affinity back", lab.as_found(Duration::from_secs(40)));
-
-    configure("daemon-3", [1, 0])?;
-    daemon = self::daemon("daemon-3")?;
-    lab.placed([1, 0])?;
-    kill_with_watchdog(&mut daemon)?;
-    let left = lab.placed([1, 0]);
-    report.verdict("without its watchdog a killed daemon leaves guests bound", left);
-    let restored = output(&["restore"]).and_then(|_| lab.as_found(Duration::ZERO));
-    report.verdict("phasecast restore gives every affinity back", restored);
-    lab.guests.iter_mut().for_each(Guest::kill);
-    Ok(())
 }
 
-impl Lab {
-    fn masks(&self) -> Result<Vec<u64>, Failure> {
-        let mask = |guest: &Guest| {
-            guest.cpus().ok_or_else(|| Failure::new(format!("read the CPUs of {}", guest.name), "it is gone"))
-        };
-        self.guests.iter().map(mask).collect()
+impl Lab<'_> {
+    fn claims(&mut self, count: usize) -> Result<(), Failure> {
+        let shown: Vec<String> = self.domains.iter().map(Cpus::to_string).collect();
+        let two =
+            if self.domains.len() == 2 { Ok(()) } else { Err(Failure::new("see two LLC domains", shown.join(" "))) };
+        if !self.report.verdict("the machine has two LLC domains", two.map(|()| shown.join(" and "))) {
+            return Err(Failure::new("go on", "there is nothing to move between"));
+        }
+        for number in 0..count {
+            self.boot(&format!("g{number}"))?;
+        }
+        self.report.verdict("guests boot on KVM", Ok(format!("{count} guests")));
+        // It has to get back what its owner gave it, and not everything.
+        self.bind_as_owner(&format!("g{}", count - 1), &|all, _| Cpus(all.0 & !1))?;
+        self.report.verdict("guests and their vCPU threads are found", self.discovery());
+        self.first_daemon()?;
+        let explained = output(&["explain", daemons::JOURNAL]);
+        self.report.file("explained.txt", explained.as_deref().unwrap_or_default());
+        let explained = explained.map(|text| format!("{} lines", text.lines().count()));
+        self.report.verdict("the journal can be explained", explained);
+        self.second_daemon()?;
+        self.third_daemon()?;
+        self.guests.drain(..).for_each(Guest::kill);
+        Ok(())
+    }
+
+    fn first_daemon(&mut self) -> Result<(), Failure> {
+        configure(&self.orders(0))?;
+        let mut daemon = Daemon::start(1)?;
+        self.report.verdict("guests are brought to the domain that is ordered", self.wait_in(&self.orders(0)));
+        configure(&self.orders(1))?;
+        daemon.reload();
+        let moved = self.wait_bound(&self.orders(1), MOVE_WITHIN);
+        self.report.verdict("a reload moves guests to the other domain", moved);
+
+        self.report.tell("one guest is killed, others pause: one domain has all the work");
+        self.guests.remove(self.firsts).kill();
+        let paused = self.guests[self.firsts..].iter().map(|guest| guest.name.clone()).collect::<Vec<_>>();
+        self.guests[self.firsts..].iter().for_each(Guest::pause);
+        configure(&[])?;
+        daemon.reload();
+        self.report.verdict("the policy moves a guest to the domain that is idle", self.wait_for_policy());
+        self.guests[self.firsts..].iter().for_each(Guest::resume);
+
+        self.boot(LATE)?;
+        let late = |domain| vec![(LATE.to_owned(), domain)];
+        configure(&late(0))?;
+        daemon.reload();
+        let mut moved = self.wait_in(&late(0));
+        configure(&late(1))?;
+        daemon.reload();
+        moved = moved.and_then(|_| self.wait_bound(&late(1), MOVE_WITHIN));
+        self.report.verdict("a guest that comes while the daemon runs is moved", moved);
+        self.bind_as_owner(LATE, &|_, domains| Cpus(domains[0].0 & domains[0].0.wrapping_neg()))?;
+        self.report.verdict("what an owner sets meanwhile is seen", wait_for_log(1, "somebody else bound"));
+        let survived = daemon.still_runs(format!("{} paused, one was killed, one came", paused.join(" and ")));
+        self.report.verdict("the daemon goes on when guests pause, die and come", survived);
+
+        let ended = daemon.terminate(self.report);
+        let given_back = ended.and_then(|()| self.wait_as_found(Duration::ZERO));
+        self.report.verdict("SIGTERM gives every affinity back", given_back);
+        Ok(())
+    }
+
+    fn second_daemon(&mut self) -> Result<(), Failure> {
+        let daemon = self.daemon_with_bound_guests(2)?;
+        daemon.kill(self.report)?;
+        let given_back = self.wait_as_found(GIVEN_BACK_WITHIN);
+        self.report.verdict("after SIGKILL the watchdog gives every affinity back", given_back);
+        Ok(())
+    }
+
+    fn third_daemon(&mut self) -> Result<(), Failure> {
+        let daemon = self.daemon_with_bound_guests(3)?;
+        daemon.kill_with_watchdog(self.report)?;
+        let left = self.wait_bound(&self.orders(1), MOVE_WITHIN);
+        self.report.verdict("without its watchdog a killed daemon leaves guests bound", left);
+        // Its thread is owed something and is no more.
+        self.guests.remove(0).kill();
+        self.firsts -= 1;
+        let restored = output(&["restore"]);
+        self.report.file("restore.txt", restored.as_deref().unwrap_or_default());
+        let restored = restored.and_then(|_| self.wait_as_found(Duration::ZERO));
+        self.report.verdict("phasecast restore gives every affinity back", restored);
+        let again = output(&["restore"]).and_then(|text| match text.contains("nothing is owed") {
+            true => Ok(text.trim().to_owned()),
+            false => Err(Failure::new("see that nothing is owed", text)),
+        });
+        self.report.verdict("after that nothing is owed", again);
+        Ok(())
+    }
+
+    /// A daemon that has bound all the firsts to the second domain: each is sent from one to the other until it has been
+    /// where it was not ordered.
+    fn daemon_with_bound_guests(&self, number: usize) -> Result<Daemon, Failure> {
+        configure(&self.orders(0))?;
+        let daemon = Daemon::start(number)?;
+        let mut bound = self.wait_in(&self.orders(0));
+        for _ in 0..ROUNDS {
+            if bound.is_err() {
+                break;
+            }
+            configure(&self.orders(1))?;
+            daemon.reload();
+            self.wait_in(&self.orders(1))?;
+            bound = self.wait_bound(&self.orders(1), ONE_ROUND);
+            if bound.is_ok() {
+                return Ok(daemon);
+            }
+            configure(&self.orders(0))?;
+            daemon.reload();
+            bound = self.wait_in(&self.orders(0));
+        }
+        // Else its journal would go on while the others write theirs.
+        daemon.kill(self.report)?;
+        Err(bound.map_or_else(|failure| failure, |all| Failure::new("see guests bound", all)))
+    }
+
+    fn boot(&mut self, name: &str) -> Result<(), Failure> {
+        self.report.tell(&format!("boot guest {name}"));
+        let guest = Guest::boot(name, LOAD)?;
+        self.watched.add(guest.pid(), guest.vcpu, name);
+        self.found.insert(name.to_owned(), guest.cpus()?);
+        self.guests.push(guest);
+        Ok(())
+    }
+
+    /// Binds a guest to what `choose` makes of the CPUs it has and of the domains.
+    fn bind_as_owner(&mut self, name: &str, choose: &dyn Fn(Cpus, &[Cpus]) -> Cpus) -> Result<(), Failure> {
+        let guest = self.guest(name)?;
+        let cpus = choose(guest.cpus()?, &self.domains);
+        let since = now();
+        system::bind(guest.vcpu, cpus.0).map_err(|error| Failure::new(format!("bind {name} as its owner"), error))?;
+        let (list, at) = (cpus.to_string(), now());
+        self.report.change("ordered", Change { guest: name, thread: guest.vcpu, cpus: &list, since, at });
+        self.found.insert(name.to_owned(), cpus);
+        Ok(())
+    }
+
+    fn guest(&self, name: &str) -> Result<&Guest, Failure> {
+        let found = self.guests.iter().find(|guest| guest.name == name);
+        found.ok_or_else(|| Failure::new(format!("find guest {name}"), "it was not started"))
+    }
+
+    /// The firsts, all to this domain.
+    fn orders(&self, domain: usize) -> Vec<(String, usize)> {
+        self.guests[..self.firsts].iter().map(|guest| (guest.name.clone(), domain)).collect()
     }
 
     /// `phasecast guests` names exactly our guests with the threads that `/proc` has.
     fn discovery(&self) -> Result<String, Failure> {
         let found = output(&["guests", "--json"])?;
         for guest in &self.guests {
-            let thread = guest.vcpu().unwrap_or_default();
-            for part in [format!("\"{}\"", guest.name), format!("\"tid\":{thread},")] {
+            for part in [format!("\"name\":\"{}\"", guest.name), format!("\"tid\":{},", guest.vcpu)] {
                 if !found.contains(&part) {
                     return Err(Failure::new(format!("find {part} of {}", guest.name), &found));
                 }
             }
         }
-        Ok(format!("{} guests with their threads", self.guests.len()))
+        let threads = found.matches("\"tid\":").count();
+        if threads != self.guests.len() || !found.contains("\"hidden\":[]") {
+            return Err(Failure::new("find nothing else", &found));
+        }
+        Ok(format!("{threads} guests with one thread each"))
     }
 
-    /// Waits until the kernel says that the first two guests are bound to these domains.
-    fn placed(&self, wanted: [usize; 2]) -> Result<String, Failure> {
-        let expected: Vec<u64> =
-            (0..).zip(wanted).map(|(guest, domain): (usize, usize)| self.domains[domain] & self.found[guest]).collect();
-        let mut last = Vec::new();
-        wait(&format!("see guests bound to {expected:x?}"), MOVE_WITHIN, || {
-            last = self.masks().ok()?;
-            last.starts_with(&expected).then_some(())
-        })
-        .map_err(|failure| failure.with(&format!("they are bound to {last:x?}")))?;
-        Ok(format!("CPUs {last:x?}"))
+    /// Waits until these guests run in these domains, bound or by chance.
+    fn wait_in(&self, orders: &[(String, usize)]) -> Result<String, Failure> {
+        let is_in = |(name, domain): &(String, usize)| {
+            let (Ok(guest), domain) = (self.guest(name), self.domains[*domain]) else { return false };
+            guest.cpus().is_ok_and(|cpus| cpus.is_within(domain))
+                || guest.last_cpu().is_some_and(|cpu| domain.contains(cpu))
+        };
+        self.wait_until("see guests in the domain ordered", MOVE_WITHIN, || orders.iter().all(is_in))
     }
 
-    fn as_found(&self, limit: Duration) -> Result<String, Failure> {
-        let mut last = Vec::new();
-        wait(&format!("see CPUs {:x?}", self.found), limit, || {
-            last = self.masks().ok()?;
-            (last == self.found).then_some(())
+    /// Waits until the kernel says that these guests are bound to these domains, within what their owners allow.
+    fn wait_bound(&self, orders: &[(String, usize)], limit: Duration) -> Result<String, Failure> {
+        let is_bound = |(name, domain): &(String, usize)| {
+            let wanted = self.found.get(name).map(|found| found.and(self.domains[*domain]));
+            self.guest(name).is_ok_and(|guest| guest.cpus().ok() == wanted)
+        };
+        self.wait_until("see guests bound to the domain ordered", limit, || orders.iter().all(is_bound))
+    }
+
+    /// Waits until one of the firsts, which all are bound to the second domain, is bound to the first.
+    fn wait_for_policy(&self) -> Result<String, Failure> {
+        let is_moved = |guest: &Guest| guest.cpus().is_ok_and(|cpus| cpus.is_within(self.domains[0]));
+        self.wait_until("see one of the guests at work bound to the other domain", MOVE_WITHIN, || {
+            self.guests[..self.firsts].iter().any(is_moved)
         })
-        .map_err(|failure| failure.with(&format!("they are bound to {last:x?}")))?;
-        Ok(format!("CPUs {last:x?}"))
+    }
+
+    fn wait_as_found(&self, limit: Duration) -> Result<String, Failure> {
+        let is_as_found = |guest: &Guest| guest.cpus().ok().as_ref() == self.found.get(&guest.name);
+        self.wait_until("see what owners want", limit, || self.guests.iter().all(is_as_found))
+    }
+
+    /// Waits, and says in any case where everybody may run.
+    fn wait_until(&self, what: &str, limit: Duration, is_so: impl Fn() -> bool) -> Result<String, Failure> {
+        let reached = wait(what, limit, || is_so().then_some(()));
+        let cpus = |guest: &Guest| match guest.cpus() {
+            Ok(cpus) => format!("{} on {cpus}", guest.name),
+            Err(_) => format!("{} gone", guest.name),
+        };
+        let all = self.guests.iter().map(cpus).collect::<Vec<_>>().join(", ");
+        reached.map(|()| all.clone()).map_err(|failure| failure.with(&all))
     }
 }
 
+fn wait_for_log(number: usize, text: &str) -> Result<String, Failure> {
+    wait(&format!("see \"{text}\" in the daemon's log"), MOVE_WITHIN, || {
+        let log = fs::read_to_string(daemons::log(number)).unwrap_or_default();
+        log.lines().find(|line| line.contains(text)).map(str::to_owned)
+    })
+}
+
 /// The CPUs of each LLC, in the order of their first CPU.
-fn domains() -> Vec<u64> {
-    let mut domains: Vec<u64> = Vec::new();
+fn domains() -> Vec<Cpus> {
+    let mut domains: Vec<Cpus> = Vec::new();
     for cpu in 0..64 {
         let list = fs::read_to_string(format!("/sys/devices/system/cpu/cpu{cpu}/cache/index3/shared_cpu_list"));
-        let Some(cpus) = list.ok().and_then(|list| parse_list(list.trim())) else { break };
+        let Some(cpus) = list.ok().and_then(|list| Cpus::of_list(list.trim())) else { break };
         if !domains.contains(&cpus) {
             domains.push(cpus);
         }
     }
     domains
-}
-
-/// Writes a configuration that orders the first two guests to these domains and leaves the others to the policy.
-fn configure(name: &str, domains: [usize; 2]) -> Result<(), Failure> {
-    let rules: String = (0..)
-        .zip(domains)
-        .map(|(guest, domain): (usize, usize)| format!("[[guest]]\nname = \"g{guest}\"\ndomain = {domain}\n"))
-        .collect();
-    let text = format!("[policy]\nmoves_per_vcpu_minute = 60.0\n[journal]\nfolder = \"{JOURNAL}\"\n{rules}");
-    fs::write(CONFIG, text).map_err(|error| Failure::new(format!("configure {name}"), error))
-}
-
-fn daemon(name: &str) -> Result<Child, Failure> {
-    let failed = |error| Failure::new(format!("start {name}"), error);
-    let log = fs::File::create(format!("/tmp/{name}.log")).map_err(failed)?;
-    let mut command = Command::new("/phasecast");
-    command.args(["daemon", "--act", "--config", CONFIG]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
-    command.spawn().map_err(failed)
-}
-
-fn still_runs(daemon: &mut Child, detail: String) -> Result<String, Failure> {
-    match daemon.try_wait() {
-        Ok(None) => Ok(detail),
-        ended => Err(Failure::new("see the daemon go on", format!("it ended: {ended:?}"))),
-    }
-}
-
-fn end(daemon: &mut Child) -> Result<Option<i32>, Failure> {
-    let ended = wait("see the daemon end", Duration::from_secs(60), || daemon.try_wait().ok().flatten());
-    if ended.is_err() {
-        // It is reported as what it is; it must not disturb what comes next.
-        let _ = daemon.kill();
-    }
-    ended.map(|status| status.code())
-}
-
-/// A daemon starts a watchdog that died anew; so it is stopped first.
-fn kill_with_watchdog(daemon: &mut Child) -> Result<(), Failure> {
-    let children = format!("/proc/{0}/task/{0}/children", daemon.id());
-    system::signal(daemon.id(), libc::SIGSTOP);
-    let mut watchdogs = fs::read_to_string(&children).unwrap_or_default();
-    for task in fs::read_dir(format!("/proc/{}/task", daemon.id())).into_iter().flatten().flatten() {
-        watchdogs += &fs::read_to_string(task.path().join("children")).unwrap_or_default();
-    }
-    let pids: Vec<u32> = watchdogs.split_whitespace().filter_map(|pid| pid.parse().ok()).collect();
-    if pids.is_empty() {
-        return Err(Failure::new("find the watchdog", "the daemon has no child"));
-    }
-    for pid in pids {
-        system::signal(pid, libc::SIGKILL);
-    }
-    system::signal(daemon.id(), libc::SIGKILL);
-    end(daemon).map(drop)
-}
-
-/// Runs phasecast to its end and answers what it printed.
-fn output(arguments: &[&str]) -> Result<String, Failure> {
-    let action = format!("run phasecast {}", arguments.join(" "));
-    let output = Command::new("/phasecast").args(arguments).stdin(Stdio::null()).output();
-    let output = output.map_err(|error| Failure::new(&action, error))?;
-    if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        return Err(Failure::new(action, format!("{}: {said}", output.status)));
-    }
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }

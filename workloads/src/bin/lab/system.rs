@@ -14,6 +14,7 @@ pub(crate) fn mount_all() -> io::Result<()> {
     for (kind, place) in [
         ("proc", "/proc"),
         ("sysfs", "/sys"),
+        ("cgroup2", "/sys/fs/cgroup"),
         ("devtmpfs", "/dev"),
         ("tmpfs", "/run"),
         ("tmpfs", "/tmp"),
@@ -48,6 +49,18 @@ pub(crate) fn loopback_up() -> io::Result<()> {
     check(unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw const request) }.into())
 }
 
+/// Lets bytes pass a terminal as they are: no line end becomes two.
+pub(crate) fn make_raw(port: &File) -> io::Result<()> {
+    // SAFETY: termios is plain data for which zeroes are valid, and is filled in by the call below.
+    let mut settings: libc::termios = unsafe { std::mem::zeroed() };
+    // SAFETY: the descriptor is open and the settings outlive both calls.
+    unsafe {
+        check(libc::tcgetattr(port.as_raw_fd(), &raw mut settings).into())?;
+        libc::cfmakeraw(&raw mut settings);
+        check(libc::tcsetattr(port.as_raw_fd(), libc::TCSANOW, &raw const settings).into())
+    }
+}
+
 /// Binds a thread to CPUs below 64, one bit each.
 pub(crate) fn bind(thread: i32, cpus: u64) -> io::Result<()> {
     // SAFETY: the mask is eight bytes and outlives the call.
@@ -61,10 +74,12 @@ pub(crate) fn signal(process: u32, signal: i32) {
     unsafe { libc::kill(process.cast_signed(), signal) };
 }
 
-/// Turns the machine off.
+/// Ends every process but this one and turns the machine off: guests that still run when KVM stops would complain at length.
 pub(crate) fn power_off() {
     // SAFETY: no memory is passed.
     unsafe {
+        libc::kill(-1, libc::SIGKILL);
+        while libc::waitpid(-1, std::ptr::null_mut(), 0) > 0 {}
         libc::sync();
         libc::reboot(libc::RB_POWER_OFF);
     }
