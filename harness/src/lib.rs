@@ -76,4 +76,6 @@ pub mod score;
 
 pub mod daemon;
 
+pub mod lab;
+
 pub mod cli;
