@@ -283,6 +283,7 @@ impl<'a> Daemon<'a> {
 
     fn give_back(&mut self, because: &str) -> Result<(), DaemonError> {
         let given = self.host.give_back();
+        self.policy.let_go();
         self.chronicle.totals.given_back += 1;
         if given.vcpus > 0 {
             self.tell("given_back", &format!("{} vCPUs may run where they might before: {because}", given.vcpus))?;

@@ -78,13 +78,6 @@ impl Guest {
         cpus.ok_or_else(|| Failure::new(format!("read the CPUs of {}", self.name), "it is gone"))
     }
 
-    /// Which CPU its vCPU ran on last.
-    pub(crate) fn last_cpu(&self) -> Option<u32> {
-        let stat = std::fs::read_to_string(format!("/proc/{}/task/{}/stat", self.pid(), self.vcpu)).ok()?;
-        // The 39th field; the second may hold anything and ends with a parenthesis.
-        stat.rsplit_once(')')?.1.split_whitespace().nth(36)?.parse().ok()
-    }
-
     /// Stops the whole process, as a debugger would.
     pub(crate) fn pause(&self) {
         system::signal(self.pid(), libc::SIGSTOP);

@@ -9,9 +9,7 @@
 //! daemon 3   orders; watchdog and daemon are killed, and a guest: `phasecast restore` gives back what is left
 //! ```
 //!
-//! Half of the guests, the *firsts*, are those that get orders. A vCPU that nobody bound may happen to run where it was
-//! ordered, and is then left alone until it strays; so an order is given, and then its opposite, where it matters that
-//! threads are bound.
+//! Half of the guests, the *firsts*, are those that get orders.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -24,9 +22,6 @@ use crate::system;
 use crate::watcher::{self, Watched};
 
 const MOVE_WITHIN: Duration = Duration::from_secs(60);
-/// Orders and their opposites are given so often at most, and each is waited for so long.
-const ROUNDS: usize = 6;
-const ONE_ROUND: Duration = Duration::from_secs(4);
 /// The watchdog acts at once when its daemon is dead, and waits for the ledger's lock.
 const GIVEN_BACK_WITHIN: Duration = Duration::from_secs(40);
 /// At work for most of the time, then for less of it: nobody who is at work is idle, and a machine with fewer processors than
@@ -102,10 +97,10 @@ impl Lab<'_> {
     fn first_daemon(&mut self) -> Result<(), Failure> {
         configure(&self.orders(0))?;
         let mut daemon = Daemon::start(1)?;
-        self.report.verdict("guests are brought to the domain that is ordered", self.wait_in(&self.orders(0)));
+        self.report.verdict("guests are brought to the domain that is ordered", self.wait_bound(&self.orders(0)));
         configure(&self.orders(1))?;
         daemon.reload();
-        let moved = self.wait_bound(&self.orders(1), MOVE_WITHIN);
+        let moved = self.wait_bound(&self.orders(1));
         self.report.verdict("a reload moves guests to the other domain", moved);
 
         self.report.tell("one guest is killed, others pause: one domain has all the work");
@@ -121,10 +116,10 @@ impl Lab<'_> {
         let late = |domain| vec![(LATE.to_owned(), domain)];
         configure(&late(0))?;
         daemon.reload();
-        let mut moved = self.wait_in(&late(0));
+        let mut moved = self.wait_bound(&late(0));
         configure(&late(1))?;
         daemon.reload();
-        moved = moved.and_then(|_| self.wait_bound(&late(1), MOVE_WITHIN));
+        moved = moved.and_then(|_| self.wait_bound(&late(1)));
         self.report.verdict("a guest that comes while the daemon runs is moved", moved);
         self.bind_as_owner(LATE, &|_, domains| Cpus(domains[0].0 & domains[0].0.wrapping_neg()))?;
         self.report.verdict("what an owner sets meanwhile is seen", wait_for_log(1, "somebody else bound"));
@@ -148,7 +143,7 @@ impl Lab<'_> {
     fn third_daemon(&mut self) -> Result<(), Failure> {
         let daemon = self.daemon_with_bound_guests(3)?;
         daemon.kill_with_watchdog(self.report)?;
-        let left = self.wait_bound(&self.orders(1), MOVE_WITHIN);
+        let left = self.wait_bound(&self.orders(1));
         self.report.verdict("without its watchdog a killed daemon leaves guests bound", left);
         // Its thread is owed something and is no more.
         self.guests.remove(0).kill();
@@ -165,30 +160,24 @@ impl Lab<'_> {
         Ok(())
     }
 
-    /// A daemon that has bound all the firsts to the second domain: each is sent from one to the other until it has been
-    /// where it was not ordered.
+    /// A daemon that has bound all the firsts, to one domain and then to the other.
     fn daemon_with_bound_guests(&self, number: usize) -> Result<Daemon, Failure> {
         configure(&self.orders(0))?;
         let daemon = Daemon::start(number)?;
-        let mut bound = self.wait_in(&self.orders(0));
-        for _ in 0..ROUNDS {
-            if bound.is_err() {
-                break;
-            }
+        let mut bound = self.wait_bound(&self.orders(0));
+        if bound.is_ok() {
             configure(&self.orders(1))?;
             daemon.reload();
-            self.wait_in(&self.orders(1))?;
-            bound = self.wait_bound(&self.orders(1), ONE_ROUND);
-            if bound.is_ok() {
-                return Ok(daemon);
-            }
-            configure(&self.orders(0))?;
-            daemon.reload();
-            bound = self.wait_in(&self.orders(0));
+            bound = self.wait_bound(&self.orders(1));
         }
-        // Else its journal would go on while the others write theirs.
-        daemon.kill(self.report)?;
-        Err(bound.map_or_else(|failure| failure, |all| Failure::new("see guests bound", all)))
+        match bound {
+            Ok(_) => Ok(daemon),
+            Err(failure) => {
+                // Else its journal would go on while the others write theirs.
+                daemon.kill(self.report)?;
+                Err(failure)
+            }
+        }
     }
 
     fn boot(&mut self, name: &str) -> Result<(), Failure> {
@@ -239,23 +228,13 @@ impl Lab<'_> {
         Ok(format!("{threads} guests with one thread each"))
     }
 
-    /// Waits until these guests run in these domains, bound or by chance.
-    fn wait_in(&self, orders: &[(String, usize)]) -> Result<String, Failure> {
-        let is_in = |(name, domain): &(String, usize)| {
-            let (Ok(guest), domain) = (self.guest(name), self.domains[*domain]) else { return false };
-            guest.cpus().is_ok_and(|cpus| cpus.is_within(domain))
-                || guest.last_cpu().is_some_and(|cpu| domain.contains(cpu))
-        };
-        self.wait_until("see guests in the domain ordered", MOVE_WITHIN, || orders.iter().all(is_in))
-    }
-
     /// Waits until the kernel says that these guests are bound to these domains, within what their owners allow.
-    fn wait_bound(&self, orders: &[(String, usize)], limit: Duration) -> Result<String, Failure> {
+    fn wait_bound(&self, orders: &[(String, usize)]) -> Result<String, Failure> {
         let is_bound = |(name, domain): &(String, usize)| {
             let wanted = self.found.get(name).map(|found| found.and(self.domains[*domain]));
             self.guest(name).is_ok_and(|guest| guest.cpus().ok() == wanted)
         };
-        self.wait_until("see guests bound to the domain ordered", limit, || orders.iter().all(is_bound))
+        self.wait_until("see guests bound to the domain ordered", MOVE_WITHIN, || orders.iter().all(is_bound))
     }
 
     /// Waits until one of the firsts, which all are bound to the second domain, is bound to the first.
