@@ -11,7 +11,8 @@
 //! For each vCPU the first two, merged in the order of time, foretell the third. A move to a domain foretells the domain's CPUs as
 //! far as the owner allows them. The changes that `/proc` shows are matched with these in turn: a change is explained by the next foretold
 //! one with the same CPUs whose time fits. Foretold ones may be passed over if they change nothing, or if they fall between the
-//! same two looks. What is left over on either side is a disagreement.
+//! same two looks. What is left over on either side is a disagreement. The last quantum of a daemon that was killed may have
+//! decided on moves without saying what became of them: these may show, and need not.
 //!
 //! # Properties
 //!
@@ -19,6 +20,8 @@
 //! is not looked at here: the lab judges that by itself.
 
 use std::collections::BTreeMap;
+
+use predictor::placement::Move;
 
 use super::Verdict;
 use super::told::{Change, Record, Span};
@@ -36,6 +39,8 @@ struct Foretold {
     from: u64,
     until: u64,
     by: String,
+    /// Whether it was done, or only about to be.
+    is_certain: bool,
 }
 
 /// One verdict for each daemon, in their order.
@@ -79,7 +84,7 @@ fn compare(journal: &Journal, record: &Record, span: &Span) -> Result<String, St
         let shown = seen.iter().copied().filter(|change| change.since >= span.since && change.at <= span.at);
         let shown: Vec<&Change> = shown.filter(|change| **change != first).collect();
         changes += shown.len();
-        between_domains += done.len();
+        between_domains += done.iter().filter(|moved| moved.is_certain).count();
         wrong.extend(match_up(guest, now, &foretold, &shown, span.at));
     }
     if !wrong.is_empty() {
@@ -95,6 +100,14 @@ fn compare(journal: &Journal, record: &Record, span: &Span) -> Result<String, St
 fn moves_of(journal: &Journal, span: &Span) -> BTreeMap<String, Vec<Foretold>> {
     let mut names = BTreeMap::new();
     let mut moves: BTreeMap<String, Vec<Foretold>> = BTreeMap::new();
+    let mut foretell =
+        |quantum: u64, requested: Move, from: u64, until: u64, is_certain: bool, name: Option<&String>| {
+            let domain = journal.run.topology.domains().iter().find(|domain| domain.id == requested.to);
+            let (Some(name), Some(domain)) = (name, domain) else { return };
+            let cpus = domain.cpus.iter().map(|cpu| cpu.0).collect();
+            let by = format!("the move to domain {} in quantum {quantum}", requested.to.0);
+            moves.entry(name.clone()).or_default().push(Foretold { cpus, from, until, by, is_certain });
+        };
     for (place, turn) in journal.turns.iter().enumerate() {
         names.extend(turn.observation.arrivals.iter().map(|arrival| (arrival.vcpu, arrival.name.clone())));
         let from = turn.at.map_or(0, |at| at.0);
@@ -102,12 +115,14 @@ fn moves_of(journal: &Journal, span: &Span) -> BTreeMap<String, Vec<Foretold>> {
         let next = journal.turns.get(place + 1).and_then(|next| next.at);
         let until = next.or(journal.unfinished.as_ref().and_then(|turn| turn.at)).map_or(span.at, |at| at.0);
         for outcome in turn.outcomes.iter().filter(|outcome| outcome.refusal.is_none()) {
-            let requested = outcome.requested;
-            let domain = journal.run.topology.domains().iter().find(|domain| domain.id == requested.to);
-            let (Some(name), Some(domain)) = (names.get(&requested.vcpu), domain) else { continue };
-            let cpus = domain.cpus.iter().map(|cpu| cpu.0).collect();
-            let by = format!("the move to domain {} in quantum {}", requested.to.0, turn.quantum);
-            moves.entry(name.clone()).or_default().push(Foretold { cpus, from, until, by });
+            foretell(turn.quantum, outcome.requested, from, until, true, names.get(&outcome.requested.vcpu));
+        }
+    }
+    if let Some(last) = &journal.unfinished {
+        names.extend(last.observation.arrivals.iter().map(|arrival| (arrival.vcpu, arrival.name.clone())));
+        let from = last.at.map_or(0, |at| at.0);
+        for moved in last.decision.iter().flat_map(|decision| &decision.moves) {
+            foretell(last.quantum, *moved, from, span.at, false, names.get(&moved.vcpu));
         }
     }
     moves
@@ -117,7 +132,7 @@ fn moves_of(journal: &Journal, span: &Span) -> BTreeMap<String, Vec<Foretold>> {
 fn foretell(moves: &[Foretold], ordered: &[&Change], owner: CpuSet, span: &Span) -> Vec<Foretold> {
     let orders = ordered.iter().filter(|change| change.since >= span.since).filter_map(|change| {
         let by = "the owner's order".to_owned();
-        Some((true, Foretold { cpus: change.cpus()?, from: change.since, until: change.at, by }))
+        Some((true, Foretold { cpus: change.cpus()?, from: change.since, until: change.at, by, is_certain: true }))
     });
     let mut all: Vec<(bool, Foretold)> = moves.iter().cloned().map(|one| (false, one)).chain(orders).collect();
     all.sort_by_key(|(_, one)| one.from);
@@ -140,14 +155,14 @@ fn match_up(guest: &str, found: CpuSet, foretold: &[Foretold], shown: &[&Change]
         let after = change.since.saturating_sub(CLOCKS_AGREE_WITHIN);
         let fits =
             |one: &Foretold| one.cpus == cpus && one.from <= change.at + CLOCKS_AGREE_WITHIN && one.until >= after;
-        let may_be_passed_over = |one: &Foretold| one.cpus == now || one.until >= after;
+        let may_be_passed_over = |one: &Foretold| one.cpus == now || one.until >= after || !one.is_certain;
         match rest.iter().position(fits).filter(|place| rest[..*place].iter().all(may_be_passed_over)) {
             Some(place) => rest = &rest[place + 1..],
             None => wrong.push(format!("{guest}: /proc shows CPUs {cpus} at {}, which nobody foretold", change.at)),
         }
         now = cpus;
     }
-    let is_due = |one: &&Foretold| one.cpus != now && one.until + CLOCKS_AGREE_WITHIN < end;
+    let is_due = |one: &&Foretold| one.is_certain && one.cpus != now && one.until + CLOCKS_AGREE_WITHIN < end;
     wrong.extend(rest.iter().filter(is_due).map(|one| format!("{guest}: {} never showed in /proc", one.by)));
     wrong
 }

@@ -55,7 +55,7 @@ impl Machine {
         }
         add("-kernel", &contents.kernel.display().to_string());
         add("-initrd", &contents.initramfs.display().to_string());
-        add("-append", &format!("console=ttyS0 panic=-1 -- scenario {}", settings.guests));
+        add("-append", &format!("console=ttyS0 panic=-1 no_timer_check -- scenario {}", settings.guests));
         arguments.extend(["-nodefaults", "-no-user-config", "-no-reboot"].map(str::to_owned));
         let (program, messages) = (program.path().to_owned(), folder.join("messages"));
         Self { accelerator, program, arguments, console, results, messages }

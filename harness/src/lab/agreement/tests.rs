@@ -7,7 +7,7 @@ fn cpus(list: &str) -> CpuSet {
 }
 
 fn foretold(list: &str, from: u64, until: u64) -> Foretold {
-    Foretold { cpus: cpus(list), from, until, by: format!("the move to {list}") }
+    Foretold { cpus: cpus(list), from, until, by: format!("the move to {list}"), is_certain: true }
 }
 
 fn change(list: &str, since: u64, at: u64) -> Change {
@@ -57,6 +57,13 @@ fn what_changes_nothing_or_falls_between_two_looks_need_not_show() {
 #[test]
 fn a_move_on_the_way_when_the_daemon_is_told_to_end_need_not_show() {
     assert_eq!(wrong(&[foretold("0-1", 9900, 10_000)], &[]), [""; 0]);
+}
+
+#[test]
+fn a_move_of_which_it_is_not_known_what_became_of_it_may_show_or_not() {
+    let moves = [Foretold { is_certain: false, ..foretold("0-1", 1000, 1250) }];
+    assert_eq!(wrong(&moves, &[]), [""; 0]);
+    assert_eq!(wrong(&moves, &[change("0-1", 1010, 1050)]), [""; 0]);
 }
 
 #[test]
