@@ -16,8 +16,8 @@ use crate::qemu::Accelerator;
 #[command(after_help = "Examples:
   phasecast lab
       an emulated machine with two LLC domains, four KVM guests in it, and this very phasecast on them
-  phasecast lab --guests 6 --out lab-results
-      with more guests; journals, logs and consoles are left in lab-results
+  phasecast lab --out lab-results
+      journals, logs and consoles are left in lab-results
   phasecast explain lab-results/journal-000001.jsonl
       what the first daemon did there, and why
   phasecast lab --json --timeout 300
@@ -26,7 +26,7 @@ use crate::qemu::Accelerator;
 It takes a minute or two, 3 GiB of memory and all CPUs there are. Nothing of this machine is changed. docs/lab.md says what is
 real in it and what is not.")]
 pub struct Args {
-    /// How many guests there are at the beginning; the machine has as many CPUs.
+    /// How many guests there are at the beginning: 4, or 6 or 8 where there are as many CPUs, since the machine has too.
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = guests)]
     guests: u32,
     /// Leave journals, logs, consoles and the outcome in this folder.
@@ -48,6 +48,9 @@ pub struct Args {
     cache: CacheArg,
 }
 
+/// So many CPUs can be emulated on two: with six, the outer kernel's CPUs wait for each other for ever as it boots.
+const MOST_ON_FEW_CPUS: u32 = 4;
+
 /// What executes the outer machine.
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
 enum Executor {
@@ -66,6 +69,14 @@ fn guests(text: &str) -> Result<u32, String> {
 pub fn run(args: &Args, interrupt: &Interrupt) -> anyhow::Result<()> {
     if let Some(file) = args.out.as_deref().filter(|out| out.exists() && !out.is_dir()) {
         return Err(InputError::new("this is no folder", "give another --out").in_file(file).into());
+    }
+    let here = std::thread::available_parallelism().map_or(1, |cpus| u32::try_from(cpus.get()).unwrap_or(u32::MAX));
+    if args.guests > MOST_ON_FEW_CPUS && args.guests > here {
+        let problem = format!(
+            "{} guests need a machine of as many CPUs, whose kernel spins for minutes on the {here} there are here",
+            args.guests
+        );
+        return Err(InputError::new(problem, format!("give {MOST_ON_FEW_CPUS}")).at("--guests").into());
     }
     let settings = Settings {
         guests: args.guests,
