@@ -46,7 +46,7 @@ lint: cargo ## formatting and clippy, warnings are errors
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 
 # The emulated tests load the plugin and boot the image, which `cargo test` alone does not build.
-test: cargo guest ## all tests; REQUIRE_HOSTS=simulated,emulated,replayed REQUIRE_TOOLS=1 make an absence a failure
+test: cargo guest ## all tests; REQUIRE_HOSTS=simulated,emulated,replayed,lab REQUIRE_TOOLS=1 make an absence a failure
 	@scripts/require $(NEEDS_GUESTS) $(NEEDS_CONFORMANCE)
 	$(CARGO) build --workspace
 	$(TARGET)/debug/phasecast qemu install --cache $(TEST_CACHE) || \
@@ -109,7 +109,7 @@ test-libvirt: cargo ## guests of a real libvirt, bound through its API (feature 
 nightly: build guest ## what takes longer than CI may
 	@scripts/require $(NEEDS_GUESTS) $(NEEDS_CONFORMANCE)
 	$(CARGO) build --workspace
-	EMULATION_COSTS_AT_MOST=3 PROPTEST_CASES=5000 PHASECAST_PROGRAMS=all REQUIRE_HOSTS=simulated,emulated,replayed REQUIRE_TOOLS=1 $(CARGO) $(RUN_TESTS) --workspace
+	EMULATION_COSTS_AT_MOST=3 PROPTEST_CASES=5000 PHASECAST_PROGRAMS=all REQUIRE_HOSTS=simulated,emulated,replayed,lab REQUIRE_TOOLS=1 $(CARGO) $(RUN_TESTS) --workspace
 	PHASECAST_SOAK_SECONDS=3600 $(CARGO) test -p tests --test daemon_on_guests -- --nocapture stay_flat
 	$(MAKE) test-libvirt
 	$(PHASECAST) image build

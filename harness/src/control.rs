@@ -60,11 +60,27 @@ pub fn turn(
     number: u64,
     quantum: Duration,
 ) -> Result<Turn, ControlError> {
+    turn_among(host, policy, journal, number, quantum, &mut |_, _| {})
+}
+
+/// Meets those who came before anything is decided about them, and gives the policy rules for them.
+pub type Greeter<'a> = dyn FnMut(&Observation, &mut Policy) + 'a;
+
+/// A [`turn`] where somebody has a say about those who come.
+pub fn turn_among(
+    host: &mut dyn Host,
+    policy: &mut Policy,
+    journal: &mut JournalWriter<impl Write>,
+    number: u64,
+    quantum: Duration,
+    greeter: &mut Greeter<'_>,
+) -> Result<Turn, ControlError> {
     let failed = |cause| ControlError::Host { quantum: number, cause };
     let observation = host.advance(quantum).map_err(failed)?;
     journal.saw(number, &observation)?;
 
     observe(policy, &observation);
+    greeter(&observation, policy);
     let scores = policy.scores().to_vec();
     if !scores.is_empty() {
         journal.scored(number, &scores)?;

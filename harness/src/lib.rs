@@ -78,4 +78,6 @@ pub mod score;
 
 pub mod daemon;
 
+pub mod lab;
+
 pub mod cli;

@@ -129,6 +129,8 @@ pub struct Policy {
     /// What is expected over the horizon, after the last quantum.
     outlook: Vec<Stretch>,
     rules: Rules,
+    /// Who was asked to be held where they are, since orders or their whereabouts changed last.
+    held: BTreeSet<VcpuId>,
     quanta: u64,
 }
 
@@ -172,6 +174,7 @@ impl Policy {
             settled: Vec::new(),
             outlook: Vec::new(),
             rules: Rules::default(),
+            held: BTreeSet::new(),
             quanta: 0,
         }
     }
@@ -184,7 +187,13 @@ impl Policy {
 
     /// From now on it goes by these rules. Whoever they name and is not here is kept in mind for when it comes.
     pub fn obey(&mut self, rules: Rules) {
+        self.held.retain(|vcpu| rules.of(*vcpu).whereabouts == self.rules.of(*vcpu).whereabouts);
         self.rules = rules;
+    }
+
+    /// Everybody may run where they might before they were first moved: whoever was held is so no more.
+    pub fn let_go(&mut self) {
+        self.held.clear();
     }
 
     /// From now on it weighs by these settings, and keeps all that it has learned. Its forecaster and the horizon for which that
@@ -219,6 +228,7 @@ impl Policy {
         for vcpu in seen.departures {
             self.placement.0.remove(vcpu);
             self.watches.remove(vcpu);
+            self.held.remove(vcpu);
             self.brm.forget(*vcpu);
         }
         let present = seen.samples.iter().map(|sample| (sample.vcpu, sample.domain));
@@ -284,11 +294,12 @@ impl Policy {
             cost_after: plan.cost_after,
             vcpus,
         };
-        Decision { moves: self.placement.moves_to(&plan.placement), forecasts: self.forecasts(), rationale }
+        Decision { moves: self.moves_to(&plan.placement), forecasts: self.forecasts(), rationale }
     }
 
     /// Takes in what became of the moves that were decided.
     pub fn confirm(&mut self, done: &[Move], refused: &[Move]) {
+        let (done, refused) = (&self.beside_holds(done)[..], &self.beside_holds(refused)[..]);
         let mut ledger = std::mem::take(&mut self.ledger);
         if let Some(model) = &self.model {
             // What a move was worth is told in slowdowns, whoever counts for more.
@@ -301,6 +312,8 @@ impl Policy {
         self.ledger = ledger;
         for moved in done {
             self.placement.0.insert(moved.vcpu, moved.to);
+            // Being moved holds it.
+            self.held.insert(moved.vcpu);
         }
         self.budget.spend(done.len());
         for asked in done.iter().chain(refused) {

@@ -68,11 +68,7 @@ impl Bench {
         let cache = Cache::open(cache_folder()).expect("a folder for images");
         let qemu = emulators::choose(qemu, cache.folder()).map_err(|error| whole(&error))?;
         plugin::find(qemu.interface()).map_err(|error| error.to_string())?;
-        let turn = std::env::var_os(TAKEN).is_none().then(|| {
-            let turn = File::create(cache.folder().join("tests.lock")).expect("a lock file");
-            turn.lock().expect("this test's turn");
-            turn
-        });
+        let turn = std::env::var_os(TAKEN).is_none().then(|| turn(&cache));
         let image = Image::ensure(&cache, &Interrupt::default(), &mut |line| eprintln!("image: {line}"));
         Ok(Self { image: image.expect("a guest image"), cache: cache.folder().to_owned(), qemu, _turn: turn })
     }
@@ -219,13 +215,29 @@ pub fn whole(error: &dyn std::error::Error) -> String {
     std::iter::once(error.to_string()).chain(causes.map(ToString::to_string)).collect::<Vec<_>>().join(": ")
 }
 
+/// Held by a test that uses all of the machine, or measures it; waits for this test's turn.
+///
+/// # Panics
+/// If the file cannot be locked.
+#[must_use]
+pub fn turn(cache: &Cache) -> File {
+    let turn = File::create(cache.folder().join("tests.lock")).expect("a lock file");
+    turn.lock().expect("this test's turn");
+    turn
+}
+
 /// Whether a machine without the emulated host fails the tests.
 fn required() -> bool {
     std::env::var("REQUIRE_HOSTS")
         .is_ok_and(|hosts| hosts.split(',').any(|host| ["emulated", "replayed"].contains(&host.trim())))
 }
 
-fn cache_folder() -> PathBuf {
+/// The cache that all tests share.
+///
+/// # Panics
+/// If this test has no executable.
+#[must_use]
+pub fn cache_folder() -> PathBuf {
     let beside_the_build = || {
         let executable = std::env::current_exe().expect("a test has an executable");
         // TARGET/PROFILE/deps/TEST, whatever the target folder is called.

@@ -287,6 +287,16 @@ impl Host for Made {
     }
 }
 
+#[test]
+fn a_guest_that_is_to_be_left_alone_is_so_from_the_quantum_in_which_it_comes() {
+    // Without a rule somebody moves in the very first quantum, in which all have come.
+    let outcome = simple(&mut until(Returning::new(Made::new(1.0)), 3), "act = true", &Brain::without_model());
+    assert!(!outcome.journals[0].turns[0].outcomes.is_empty(), "or this would show nothing");
+    let excluded = "act = true\n[[guest]]\nname = \"*\"\nexclude = true";
+    let outcome = simple(&mut until(Returning::new(Made::new(1.0)), 3), excluded, &Brain::without_model());
+    assert!(outcome.journals[0].turns.iter().all(|turn| turn.outcomes.is_empty()));
+}
+
 /// A trial of blocks of one second, where moving makes this much of progress; what was found, and what is done then.
 fn tried(factor: f64) -> (String, Mode) {
     let text = "act = true\n[policy]\nmoves_per_vcpu_minute = 6000.0\n[trial]\nblock_seconds = 1.0\n\

@@ -12,6 +12,7 @@ pub mod explain;
 pub mod guests;
 pub mod image;
 pub mod import;
+pub mod lab;
 pub mod machine;
 pub mod place;
 pub mod qemu;
@@ -82,6 +83,8 @@ enum Command {
     Top(top::Args),
     /// Say why vCPUs were moved or not, from a journal.
     Explain(explain::Args),
+    /// Try the daemon on real KVM guests, in an emulated machine: no hardware virtualisation is needed.
+    Lab(lab::Args),
     #[command(hide = true)]
     Watchdog(daemon::WatchdogArgs),
     /// Measure the test bed itself: programs alone and together, and what the results depend on.
@@ -114,6 +117,7 @@ pub fn main() -> ExitCode {
             Command::Daemon(args) => daemon::run(args, interrupt),
             Command::Top(args) => top::run(args, interrupt),
             Command::Explain(args) => explain::run(args, interrupt),
+            Command::Lab(args) => lab::run(args, interrupt),
             Command::Watchdog(args) => daemon::watchdog(args, interrupt),
             Command::Survey(args) => survey::run(args, interrupt),
         }

@@ -28,6 +28,13 @@ impl Spinner {
     }
 }
 
+impl Spinner {
+    /// Does something that prints, without the spinner in between.
+    pub(super) fn suspend<Answer>(&self, print: impl FnOnce() -> Answer) -> Answer {
+        self.0.suspend(print)
+    }
+}
+
 impl Drop for Spinner {
     fn drop(&mut self) {
         self.0.finish_and_clear();

@@ -126,7 +126,7 @@ fn table(snapshot: &Snapshot) -> String {
         );
     }
     for decided in snapshot.decisions.iter().take(5) {
-        let became = decided.refusal.as_deref().unwrap_or("moved");
+        let became = decided.refusal.as_deref().unwrap_or(if decided.from == decided.to { "held" } else { "moved" });
         let _ = write!(
             text,
             "\n{} {} vCPU {}: {} -> {}, {}",

@@ -76,7 +76,8 @@ impl Chronicle {
         for outcome in &turn.outcomes {
             let moved = outcome.requested;
             match (&outcome.refusal, mode) {
-                (None, _) => self.totals.done += 1,
+                // To be held where one is, is no move.
+                (None, _) => self.totals.done += u64::from(moved.from != moved.to),
                 (Some(_), Mode::Acting) => self.totals.refused += 1,
                 (Some(_), Mode::DryRun | Mode::Holding) => self.totals.withheld += 1,
             }

@@ -18,8 +18,8 @@ use super::status::{Board, Snapshot};
 use super::trial::{Arm, Trial, Verdict};
 use super::undo::{Gate, Undoable};
 use super::watchdog::Heartbeat;
-use crate::control::{ControlError, turn};
-use crate::host::Arrival;
+use crate::control::{ControlError, turn_among};
+use crate::host::{Arrival, Observation};
 use crate::interrupt::Interrupt;
 use crate::journal::folder::JournalFolder;
 use crate::journal::note::{Mode, Note, UnixMillis};
@@ -214,11 +214,16 @@ impl<'a> Daemon<'a> {
         let begun = Instant::now();
         let mode = self.mode.unwrap_or(Mode::DryRun);
         let mut gate = Gate { host: &mut *self.host, mode };
-        let turn = turn(&mut gate, &mut self.policy, self.journal.writer(), self.quanta, self.config.quantum)?;
+        // Who comes and is to be left alone is left alone from its first quantum on.
+        let (chronicle, config) = (&mut self.chronicle, &self.config);
+        let mut greet = |seen: &Observation, policy: &mut Policy| {
+            if chronicle.meet(seen) {
+                policy.obey(rules(chronicle, config));
+            }
+        };
+        let (policy, journal) = (&mut self.policy, self.journal.writer());
+        let turn = turn_among(&mut gate, policy, journal, self.quanta, config.quantum, &mut greet)?;
         self.quanta += 1;
-        if self.chronicle.meet(&turn.observation) {
-            self.policy.obey(self.rules());
-        }
         let at = now();
         self.chronicle.turn(&turn, mode, at, begun.elapsed(), self.config.quantum);
         for text in self.host.news() {
@@ -278,6 +283,7 @@ impl<'a> Daemon<'a> {
 
     fn give_back(&mut self, because: &str) -> Result<(), DaemonError> {
         let given = self.host.give_back();
+        self.policy.let_go();
         self.chronicle.totals.given_back += 1;
         if given.vcpus > 0 {
             self.tell("given_back", &format!("{} vCPUs may run where they might before: {because}", given.vcpus))?;
@@ -322,16 +328,9 @@ impl<'a> Daemon<'a> {
         if trial_differs || !self.config.act {
             self.trial = self.config.trial.filter(|_| self.config.act).map(Trial::new);
         }
-        self.policy.obey(self.rules());
+        self.policy.obey(rules(&self.chronicle, &self.config));
         self.chronicle.totals.reloads += 1;
         self.tell("reload", &format!("the new configuration is in force, {learned}{late}"))
-    }
-
-    /// Rules for everybody who is there, by their guests' names.
-    fn rules(&self) -> Rules {
-        let of = |known: &Arrival| (known.vcpu, self.config.rule_for(&known.name));
-        let rules: BTreeMap<VcpuId, Rule> = self.chronicle.present().map(of).collect();
-        Rules::new(rules, self.config.nodes)
     }
 
     /// Tells the journal, the page and the log.
@@ -363,6 +362,13 @@ impl<'a> Daemon<'a> {
         let vcpus = self.chronicle.present().count();
         format!("{mode}: {vcpus} vCPUs, {} moves made, {} only written down", totals.done, totals.withheld)
     }
+}
+
+/// Rules for everybody who is there, by their guests' names.
+fn rules(chronicle: &Chronicle, config: &Config) -> Rules {
+    let of = |known: &Arrival| (known.vcpu, config.rule_for(&known.name));
+    let rules: BTreeMap<VcpuId, Rule> = chronicle.present().map(of).collect();
+    Rules::new(rules, config.nodes)
 }
 
 fn present(chronicle: &Chronicle) -> Note {

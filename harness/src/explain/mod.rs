@@ -148,6 +148,10 @@ impl Teller<'_> {
             let way = format!("from LLC domain {} to {}", moved.from.0, moved.to.0);
             let name = self.name(moved.vcpu);
             let mut sentences = vec![match &outcome.refusal {
+                None if moved.from == moved.to => format!("{name} is held in LLC domain {}.", moved.to.0),
+                Some(why) if moved.from == moved.to => {
+                    format!("{name} was to be held in LLC domain {} and is not: {why}.", moved.to.0)
+                }
                 None => format!("{name} moved {way}."),
                 Some(why) => format!("{name} was to move {way} and did not: {why}."),
             }];

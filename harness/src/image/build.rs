@@ -7,10 +7,11 @@ use sha2::{Digest, Sha256};
 use workloads::catalogue::Catalogue;
 use workloads::inputs::{GENERATORS_VERSION, InputFile};
 
+use super::kernel::KernelTree;
 use super::manifest::{Artefact, INITRAMFS, KERNEL, MANIFEST, Manifest, ROOTFS, hexadecimal};
 use super::packages::{self, Resolution};
 use super::programs::GuestPrograms;
-use super::{Cache, Image, ImageError, Progress, initramfs, packages::write_whole, tools, tree};
+use super::{Cache, Image, ImageError, Progress, initramfs, packages::write_whole, tree};
 use crate::interrupt::Interrupt;
 
 /// The version of this recipe; part of every digest. Raise it when the same inputs would give another image.
@@ -113,11 +114,10 @@ impl Ingredients {
         };
         progress("unpack the kernel");
         let kernel_tree = scratch("kernel")?;
-        packages::unpack(cache.folder(), &self.resolution.kernel, &kernel_tree)?;
-        let release = kernel_release(&kernel_tree)?;
-        fs::copy(kernel_tree.join("boot").join(format!("vmlinuz-{release}")), folder.join(KERNEL))
-            .map_err(|error| ImageError::step(format!("copy the kernel {release}"), error))?;
-        write_whole(&folder.join(INITRAMFS), &self.initramfs(&kernel_tree, &release)?)?;
+        let kernel = KernelTree::unpack(cache, &self.resolution.kernel, &kernel_tree)?;
+        fs::copy(kernel.vmlinuz(), folder.join(KERNEL))
+            .map_err(|error| ImageError::step(format!("copy the kernel {}", kernel.release()), error))?;
+        write_whole(&folder.join(INITRAMFS), &self.initramfs(&kernel)?)?;
 
         let programs_tree = scratch("programs")?;
         let packages = &self.resolution.programs;
@@ -135,10 +135,10 @@ impl Ingredients {
             remove_tree(tree)?;
         }
         interrupt.check()?;
-        self.write_manifest(folder, release)
+        self.write_manifest(folder, kernel.release().to_owned())
     }
 
-    fn initramfs(&self, kernel_tree: &Path, release: &str) -> Result<Vec<u8>, ImageError> {
+    fn initramfs(&self, kernel: &KernelTree) -> Result<Vec<u8>, ImageError> {
         let mut archive = initramfs::Archive::default();
         for folder in ["dev", "proc", "sys", "programs", "modules"] {
             archive.folder(folder);
@@ -147,9 +147,8 @@ impl Ingredients {
         archive.file("init", 0o755, &self.programs.guest);
         let mut order = String::new();
         for module in MODULES {
-            let path = kernel_tree.join("lib/modules").join(release).join("kernel").join(module);
-            let name = module.rsplit('/').next().unwrap_or(module);
-            archive.file(&format!("modules/{name}"), 0o644, &tools::read(&path, "the kernel's module")?);
+            let (name, bytes) = kernel.module(module)?;
+            archive.file(&format!("modules/{name}"), 0o644, &bytes);
             order.push_str(&format!("{name}\n"));
         }
         archive.file("modules/order", 0o644, order.as_bytes());
@@ -177,15 +176,6 @@ impl Ingredients {
             serde_json::to_vec_pretty(&manifest).map_err(|error| ImageError::step("describe the image", error))?;
         write_whole(&folder.join(MANIFEST), &text)
     }
-}
-
-/// The release in the name of the only kernel below `boot`.
-fn kernel_release(tree: &Path) -> Result<String, ImageError> {
-    let failed = |reason: &str| ImageError::step("find the kernel in its package", reason);
-    let listed = fs::read_dir(tree.join("boot")).map_err(|error| failed(&error.to_string()))?;
-    let names = listed.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
-    let release = names.filter_map(|name| name.strip_prefix("vmlinuz-").map(str::to_owned)).min();
-    release.ok_or_else(|| failed("it has no boot/vmlinuz-*"))
 }
 
 fn remove_tree(tree: &PathBuf) -> Result<(), ImageError> {

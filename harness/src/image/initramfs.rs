@@ -3,7 +3,7 @@
 
 /// An archive being written.
 #[derive(Debug, Default)]
-pub(super) struct Archive {
+pub(crate) struct Archive {
     bytes: Vec<u8>,
     entries: u32,
 }
@@ -15,22 +15,22 @@ const CHARACTER_DEVICE: u32 = 0o020_000;
 
 impl Archive {
     /// Adds a folder; its parents come first.
-    pub(super) fn folder(&mut self, name: &str) {
+    pub(crate) fn folder(&mut self, name: &str) {
         self.entry(name, FOLDER | 0o755, (0, 0), &[]);
     }
 
     /// Adds a file that only the owner writes; `permissions` as 0o755.
-    pub(super) fn file(&mut self, name: &str, permissions: u32, content: &[u8]) {
+    pub(crate) fn file(&mut self, name: &str, permissions: u32, content: &[u8]) {
         self.entry(name, FILE | permissions, (0, 0), content);
     }
 
     /// Adds a character device: the kernel opens `dev/console` for process 1 before anything is mounted.
-    pub(super) fn character_device(&mut self, name: &str, major: u32, minor: u32) {
+    pub(crate) fn character_device(&mut self, name: &str, major: u32, minor: u32) {
         self.entry(name, CHARACTER_DEVICE | 0o600, (major, minor), &[]);
     }
 
     /// The whole archive.
-    pub(super) fn finish(mut self) -> Vec<u8> {
+    pub(crate) fn finish(mut self) -> Vec<u8> {
         self.entry("TRAILER!!!", 0, (0, 0), &[]);
         self.bytes
     }

@@ -10,10 +10,11 @@
 
 mod build;
 mod cache;
-mod initramfs;
+pub(crate) mod initramfs;
+pub(crate) mod kernel;
 mod manifest;
 pub(crate) mod packages;
-mod programs;
+pub(crate) mod programs;
 mod prune;
 pub mod suite;
 mod tools;

@@ -13,7 +13,7 @@ const BUILD_FOLDER: &str = "x86_64-unknown-linux-gnu/release";
 
 /// The two binaries.
 #[derive(Debug)]
-pub(super) struct GuestPrograms {
+pub(crate) struct GuestPrograms {
     /// Process 1.
     pub(super) guest: Vec<u8>,
     /// The benchmark kernels.
@@ -27,7 +27,7 @@ impl GuestPrograms {
     }
 
     /// Finds and reads one static program of the guest.
-    pub(super) fn find_one(name: &str) -> Result<Vec<u8>, ImageError> {
+    pub(crate) fn find_one(name: &str) -> Result<Vec<u8>, ImageError> {
         let path = folder()?.join(name);
         if path.is_file() { read(&path, "the guest's program") } else { Err(ImageError::MissingGuest { path }) }
     }

@@ -21,7 +21,7 @@ use rustix::process::{
 
 /// A running or ended child process.
 #[derive(Debug)]
-pub(super) struct Child {
+pub(crate) struct Child {
     pid: Pid,
     pidfd: OwnedFd,
     keeper: Option<JoinHandle<io::Result<ExitStatus>>>,
@@ -30,7 +30,7 @@ pub(super) struct Child {
 
 impl Child {
     /// Starts `command` with the descriptors `inherited`, which are closed here once it runs.
-    pub(super) fn start(mut command: Command, inherited: Vec<OwnedFd>) -> io::Result<Self> {
+    pub(crate) fn start(mut command: Command, inherited: Vec<OwnedFd>) -> io::Result<Self> {
         let harness = getpid();
         // Its own process group: Ctrl-C is for the harness, which then ends its guests in order.
         command.process_group(0);
@@ -55,17 +55,17 @@ impl Child {
         Ok(Self { pid, pidfd, keeper: Some(keeper), status: None })
     }
 
-    pub(super) fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.pid.as_raw_nonzero().get().unsigned_abs()
     }
 
     /// Readable once the process has ended.
-    pub(super) fn pidfd(&self) -> BorrowedFd<'_> {
+    pub(crate) fn pidfd(&self) -> BorrowedFd<'_> {
         self.pidfd.as_fd()
     }
 
     /// How it ended, if it has.
-    pub(super) fn ended(&mut self) -> Option<ExitStatus> {
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
         let mut ready = [PollFd::new(&self.pidfd, PollFlags::IN)];
         let now = Timespec { tv_sec: 0, tv_nsec: 0 };
         if self.status.is_none() && poll(&mut ready, Some(&now)).is_ok_and(|count| count > 0) {
@@ -75,7 +75,7 @@ impl Child {
     }
 
     /// Ends it at once and waits until it is gone.
-    pub(super) fn end(&mut self) {
+    pub(crate) fn end(&mut self) {
         // It may be gone already, which is as well.
         let _ = pidfd_send_signal(&self.pidfd, Signal::KILL);
         self.reap();

@@ -9,7 +9,7 @@ const LINES: usize = 10;
 const TAIL_BYTES: i64 = 8192;
 
 /// The last lines of a console log, without control characters; empty if there is none.
-pub(super) fn last_lines(log: &Path) -> Vec<String> {
+pub(crate) fn last_lines(log: &Path) -> Vec<String> {
     let text = tail(log).unwrap_or_default();
     let lines: Vec<String> = text.lines().map(printable).filter(|line| !line.is_empty()).collect();
     // After a panic the kernel writes a trace, longer than what fits: the panic itself says why.

@@ -5,8 +5,8 @@
 //! What runs inside, and what its counters mean, is left to the hosts.
 
 pub mod accelerator;
-mod child;
-mod console;
+pub(crate) mod child;
+pub(crate) mod console;
 mod control;
 pub mod description;
 pub mod folder;

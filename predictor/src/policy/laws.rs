@@ -90,6 +90,28 @@ fn who_belongs_in_a_domain_is_brought_there_and_stays_whatever_the_policy() {
 }
 
 #[test]
+fn who_is_where_it_belongs_is_held_there_once_whatever_the_policy() {
+    let guests = changing_partners();
+    for kind in PolicyKind::ALL {
+        let mut world = World::new(&guests);
+        let home = world.placement.0[&vcpu(0)];
+        let order = |home| Rules::new([(vcpu(0), rule(Whereabouts::In(home)))].into(), Nodes::Across);
+        let mut policy = policy(kind, Settings::default(), &guests);
+        let mut held = |policy: &mut Policy, quanta| {
+            let moved = moves(policy, &mut world, quanta).concat();
+            moved.into_iter().filter(|moved| moved.vcpu == vcpu(0)).collect::<Vec<_>>()
+        };
+        policy.obey(order(home));
+        let hold = Move { vcpu: vcpu(0), from: home, to: home };
+        assert_eq!(held(&mut policy, 50), [hold], "{kind}");
+        policy.obey(order(home));
+        assert_eq!(held(&mut policy, 10), [], "{kind}: the same order again");
+        policy.let_go();
+        assert_eq!(held(&mut policy, 10), [hold], "{kind}: it was given back");
+    }
+}
+
+#[test]
 fn without_a_model_load_is_balanced_orders_are_kept_and_nobody_else_moves() {
     let guests = steady(&[Kind::Chase, Kind::Compute, Kind::Compute]);
     for (kind, moved) in [(PolicyKind::LoadBalance, 1), (PolicyKind::StayPut, 0), (PolicyKind::Reactive, 0)] {

@@ -30,6 +30,6 @@ impl Policy {
             cost_after: 0.0,
             vcpus: Vec::new(),
         };
-        Decision { moves: self.placement.moves_to(&choice.placement), forecasts: Vec::new(), rationale }
+        Decision { moves: self.moves_to(&choice.placement), forecasts: Vec::new(), rationale }
     }
 }
