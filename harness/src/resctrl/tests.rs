@@ -57,6 +57,48 @@ fn groups_of_others_are_not_touched_and_their_threads_not_taken() {
     assert_eq!(fs::read_to_string(groups.join("theirs/tasks")).expect("there"), "71\n");
 }
 
+/// A file system with so many inodes, which says ENOSPC as resctrl does that has no monitoring id left.
+struct Scarce(tempfile::TempDir);
+
+impl Scarce {
+    /// `None`, loudly, where nothing may be mounted.
+    fn mount(inodes: u32) -> Option<Self> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let options = format!("nr_inodes={inodes}");
+        let mut mount = std::process::Command::new("mount");
+        let mounted = mount.args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(folder.path()).output();
+        if mounted.is_ok_and(|mounted| mounted.status.success()) {
+            return Some(Self(folder));
+        }
+        eprintln!("NOT TESTED: this process may not mount a tmpfs");
+        None
+    }
+}
+
+impl Drop for Scarce {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount").arg(self.0.path()).status();
+    }
+}
+
+#[test]
+fn who_comes_when_no_id_is_left_goes_without_until_somebody_leaves() {
+    // Five folders down to `mon_groups`, and a group with its file.
+    let Some(scarce) = Scarce::mount(7) else { return };
+    let groups = scarce.0.path().join("sys/fs/resctrl/mon_groups");
+    fs::create_dir_all(&groups).expect("created");
+    let mut resctrl = Resctrl::open(scarce.0.path()).expect("there are mon_groups");
+    let watch = |resctrl: &mut Resctrl, pid: u32| resctrl.watch(Pid(pid), "web", [Tid(10 * pid)].into_iter());
+    watch(&mut resctrl, 7).expect("an id");
+    assert!(matches!(watch(&mut resctrl, 8), Err(ResctrlError::NoIdLeft)));
+    assert!(watch(&mut resctrl, 8).is_ok(), "told once, and not tried again for nothing");
+    assert_eq!(resctrl.read().iter().map(|guest| guest.pid).collect::<Vec<_>>(), [Pid(7)]);
+    fs::remove_file(groups.join("phasecast-7/tasks")).expect("as the kernel");
+    resctrl.forget(Pid(7));
+    watch(&mut resctrl, 8).expect("the id of the one that left");
+    assert_eq!(resctrl.read().iter().map(|guest| guest.pid).collect::<Vec<_>>(), [Pid(8)]);
+}
+
 #[test]
 fn without_resctrl_the_remedy_is_told() {
     let root = tempfile::tempdir().expect("a folder");
