@@ -15,9 +15,10 @@ const GUEST_MIB: u64 = 256 + QEMU_OVERHEAD_MIB;
 const GUESTS: u64 = 4;
 
 /// A capability that something here asks for: its number in the kernel, its name, what for.
-const CAPABILITIES: [(u32, &str, &str); 3] = [
+const CAPABILITIES: [(u32, &str, &str); 4] = [
     (38, "CAP_PERFMON", "count other users' threads"),
     (23, "CAP_SYS_NICE", "bind other users' vCPU threads to CPUs"),
+    (19, "CAP_SYS_PTRACE", "see which processes of other users run guests"),
     (21, "CAP_SYS_ADMIN", "mount and use resctrl"),
 ];
 
@@ -30,7 +31,7 @@ pub fn checks(proc: &Path) -> Vec<Check> {
 
 fn capabilities(status: &str) -> Check {
     const NAME: &str = "capabilities";
-    let meaning = "a live host needs CAP_PERFMON and CAP_SYS_NICE; the emulated host runs without any";
+    let meaning = "a live host needs CAP_PERFMON, CAP_SYS_NICE and CAP_SYS_PTRACE; the emulated host runs without any";
     let held = status
         .lines()
         .find_map(|line| line.strip_prefix("CapEff:"))
@@ -82,8 +83,8 @@ mod tests {
 
     #[test]
     fn a_missing_capability_says_what_it_is_for() {
-        let check = capabilities("Name:\tphasecast\nCapEff:\t0000004000800000\n");
-        assert_eq!((check.state, check.found.as_str()), (State::Limited, "CAP_PERFMON, CAP_SYS_NICE"));
+        let check = capabilities("Name:\tphasecast\nCapEff:\t0000004000880000\n");
+        assert_eq!((check.state, check.found.as_str()), (State::Limited, "CAP_PERFMON, CAP_SYS_NICE, CAP_SYS_PTRACE"));
         assert!(check.remedy.is_some_and(|remedy| remedy.ends_with("CAP_SYS_ADMIN to mount and use resctrl")));
         assert_eq!(capabilities("CapEff:\t000001ffffffffff\n").state, State::Ok);
         assert_eq!(capabilities("CapEff:\t0000000000000000\n").found, "none of those asked for");

@@ -24,7 +24,8 @@ fn qemu(emulators: &[Emulator]) -> Check {
     let usable = |emulator: &&Emulator| emulator.problem.is_none();
     let found: Vec<String> = emulators.iter().map(described).collect();
     let found = if found.is_empty() { "none".to_owned() } else { found.join("; ") };
-    let meaning = "the emulated host runs its guests in QEMU 7.2 or 10.0, each with its own plugin";
+    let meaning = "the emulated host runs its guests in QEMU 7.2 or 10.0, each with its own plugin; only that of 10.0 can tell in which \
+                   address space a vCPU is";
     let install = "apt-get install --no-install-recommends qemu-system-x86 (Debian 12), or `phasecast qemu install`";
     if emulators.first().as_ref().is_some_and(usable) {
         return Check::new(QEMU, State::Ok, found, meaning);
