@@ -12,7 +12,7 @@ use harness::qemu::Program;
 use tests::bench::{cache_folder, turn};
 
 /// Some 70 s on two quiet CPUs.
-const LIMIT_SECONDS: &str = "900";
+const LIMIT_SECONDS: &str = "600";
 
 /// The cache that tests share, for as long as it is this test's turn.
 struct Place {
@@ -71,7 +71,13 @@ fn in_the_lab_every_claim_about_the_daemon_holds() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let out = folder.path().join("out");
     let out_text = out.display().to_string();
-    let ran = place.lab(&["--out", &out_text, "--json", "--timeout", LIMIT_SECONDS]).output().expect("it starts");
+    let run = || place.lab(&["--out", &out_text, "--json", "--timeout", LIMIT_SECONDS]).output().expect("it starts");
+    let mut ran = run();
+    if ran.stdout.is_empty() {
+        // An emulated machine whose own kernel does not boot, as happens beside much else, says nothing of the daemon.
+        eprintln!("the lab gave no answer, so it is started once more: {}", String::from_utf8_lossy(&ran.stderr));
+        ran = run();
+    }
     let said = String::from_utf8_lossy(&ran.stderr).into_owned();
     let told: serde_json::Value =
         serde_json::from_slice(&ran.stdout).unwrap_or_else(|error| panic!("no outcome: {error}\n{said}"));
