@@ -1,13 +1,14 @@
 //! What watching guests costs: the live host's own CPU time and memory against the number of vCPU threads, and the time of
 //! one reading of a group.
 //!
-//! `cargo run --release -p harness --example live_cost [-- OUT.csv [SECONDS]]`
+//! `cargo run --release -p harness --example live_cost [-- OUT.csv [SECONDS]]`, which writes OUT.svg beside it
 //!
 //! The guest is this program started anew, called like an emulator with threads named like its vCPUs; every other one
 //! works half the time, the rest sleep. So the whole host is measured, discovery included, on any machine.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,7 @@ use harness::host::live::{LiveHost, LiveSettings};
 use harness::perf::Counters;
 use harness::perf::plan::Processor;
 use harness::procfs::{Pid, Tid};
+use harness::report::figures::{WatchingCost, watching};
 
 const ROLE: &str = "PHASECAST_COST_GUEST";
 const QUANTUM: Duration = Duration::from_millis(100);
@@ -27,13 +29,18 @@ fn main() -> anyhow::Result<()> {
     let mut arguments = std::env::args().skip(1);
     let out = arguments.next();
     let seconds: u64 = arguments.next().map_or(Ok(10), |text| text.parse())?;
+    let mut costs = Vec::new();
     let mut csv = String::from("threads,quantum_ms,cpu_share_of_one_core,us_per_thread_and_quantum,resident_kib\n");
     for threads in [1, 4, 16, 64, 128, 256] {
-        csv += &watch(threads, Duration::from_secs(seconds))?;
+        let (share_of_core, line) = watch(threads, Duration::from_secs(seconds))?;
+        costs.push(WatchingCost { threads, share_of_core });
+        csv += &line;
     }
     print!("{csv}");
     if let Some(out) = out {
-        std::fs::write(out, &csv)?;
+        std::fs::write(&out, &csv)?;
+        let caption = format!("live host, a quantum of {} ms; the grey line is the aim of 1 %", QUANTUM.as_millis());
+        std::fs::write(Path::new(&out).with_extension("svg"), watching(&costs, 0.01, &caption)?)?;
     }
     let (median, slowest) = group_read()?;
     println!("one group read: median {median:?}, 99 of 100 within {slowest:?}");
@@ -69,7 +76,8 @@ fn start(threads: u32) -> anyhow::Result<Child> {
     Ok(child)
 }
 
-fn watch(threads: u32, time: Duration) -> anyhow::Result<String> {
+/// The share of one core, and its line of the table.
+fn watch(threads: u32, time: Duration) -> anyhow::Result<(f64, String)> {
     let mut child = start(threads)?;
     let within = Some(BTreeSet::from([Pid(child.id())]));
     let mut host = LiveHost::new(LiveSettings { include_tcg: true, within, ..LiveSettings::default() })?;
@@ -86,7 +94,7 @@ fn watch(threads: u32, time: Duration) -> anyhow::Result<String> {
     let resident = resident_kib().unwrap_or_default();
     child.kill()?;
     child.wait()?;
-    Ok(format!("{threads},{},{share:.5},{each:.2},{resident}\n", QUANTUM.as_millis()))
+    Ok((share, format!("{threads},{},{share:.5},{each:.2},{resident}\n", QUANTUM.as_millis())))
 }
 
 /// CPU time of this process, without that of guests.

@@ -1,4 +1,4 @@
-//! The figures of an experiment as SVG: one timeline a policy, and the policies side by side.
+//! The figures of an experiment as SVG: one timeline a policy, and the policies side by side; and what watching costs.
 //!
 //! Drawn in pixels with plotters' SVG backend, which needs no system font. Colours stand in [`palette`], drawing in
 //! [`canvas`]; the other files each own a figure.
@@ -8,6 +8,9 @@ pub(crate) mod palette;
 pub(crate) mod scale;
 mod throughput;
 mod timeline;
+mod watching;
+
+pub use watching::{WatchingCost, watching};
 
 use super::collected::Collected;
 use super::{Figure, ReportError};
