@@ -19,6 +19,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::procfs::{Pid, Proc};
 use crate::sysfs::CpuSet;
 
 /// How long libvirt may take over one request.
@@ -61,6 +62,11 @@ impl LibvirtVcpu {
             folder.split_once('-')?.0.parse().ok()
         })?;
         is_uuid.then(|| Self { uri: uri.to_owned(), uuid, domain, vcpu })
+    }
+
+    /// The same of a process; `None` also where libvirt shall not be asked.
+    pub(crate) fn of_process(proc: &Proc, pid: Pid, uri: Option<&str>, vcpu: u32) -> Option<Self> {
+        Self::of(&proc.command_line(pid).ok()?, uri?, vcpu)
     }
 
     /// Lets the vCPU run on `cpus`, all of which the machine has.

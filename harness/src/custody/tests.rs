@@ -250,9 +250,9 @@ fn a_ledger_of_another_boot_or_of_other_threads_touches_nobody() {
     std::fs::write(&ledger, format!("{}\n{}\n", line(later), line(older))).expect("written");
     assert_eq!(outcomes(&restored(&ledger)), [&Outcome::Gone, &Outcome::Gone]);
     assert_eq!(waiter.mask(), one);
-    std::fs::write(&ledger, "{\"ledger\":{\"version\":2,\"boot_id\":null}}\n").expect("written");
+    std::fs::write(&ledger, "{\"ledger\":{\"version\":3,\"boot_id\":null}}\n").expect("written");
     let refused = restore(&ledger, Path::new("/"), Mode::Act, std::time::Duration::ZERO).expect_err("another version");
-    assert!(refused.to_string().contains("has version 2; this phasecast reads 1"), "{refused}");
+    assert!(refused.to_string().contains("has version 3; this phasecast reads 1 to 2"), "{refused}");
     assert!(ledger.exists(), "what cannot be read is not removed");
 }
 

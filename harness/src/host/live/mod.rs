@@ -270,7 +270,7 @@ impl LiveHost {
         let watched = Watched {
             thread: vcpu.thread,
             comm: vcpu.comm.clone(),
-            through: self.through_libvirt(vcpu),
+            through: LibvirtVcpu::of_process(proc, vcpu.thread.pid, self.settings.libvirt.as_deref(), vcpu.number),
             domain,
             bound: None,
             group,
@@ -279,12 +279,6 @@ impl LiveHost {
         };
         self.roster.admit(id, watched);
         seen.arrivals.push(Arrival { vcpu: id, name: guest.name.clone(), domain });
-    }
-
-    fn through_libvirt(&self, vcpu: &crate::discovery::VcpuThread) -> Option<LibvirtVcpu> {
-        let uri = self.settings.libvirt.as_ref()?;
-        let arguments = self.discovery.proc().command_line(vcpu.thread.pid).ok()?;
-        LibvirtVcpu::of(&arguments, uri, vcpu.number)
     }
 
     fn depart(&mut self, vcpu: VcpuId, seen: &mut Observation) {

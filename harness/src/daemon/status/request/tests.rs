@@ -188,5 +188,5 @@ proptest! {
 fn the_snapshot_that_the_fuzz_target_answers_from_is_readable() {
     let text = include_str!("../../../../../fuzz/seeds/snapshot.json");
     let snapshot: Snapshot = serde_json::from_str(text).unwrap_or_else(|error| panic!("fuzz/seeds: {error}"));
-    assert_eq!(answer(b"GET /status.json HTTP/1.1\r\n\r\n", &snapshot).status, 200);
+    assert_eq!(answer(b"GET /status.json HTTP/1.1\r\nHost: localhost\r\n\r\n", &snapshot).status, 200);
 }
