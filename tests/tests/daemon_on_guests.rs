@@ -210,11 +210,11 @@ fn held(pid: &str) -> (u64, usize) {
     (resident, std::fs::read_dir(format!("/proc/{pid}/fd")).expect("ours").count())
 }
 
-/// `PHASECAST_SOAK_SECONDS` says for how long; without it, for half a minute.
+/// `PHASECAST_SOAK_SECONDS` says for how long; without it, for a minute.
 #[test]
 fn while_guests_come_and_go_memory_descriptors_and_journal_stay_flat() {
     let Some(guests) = two_guests() else { return };
-    let seconds = std::env::var("PHASECAST_SOAK_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(30);
+    let seconds = std::env::var("PHASECAST_SOAK_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(60);
     let folder = tempfile::tempdir().expect("a temporary folder");
     let mut coming = KvmGuest::start("qemu", "sleep", 2, "coming").expect("the others are there");
     let running = Running::start(folder.path(), &[&guests.0, &guests.1, &coming]);
