@@ -49,7 +49,18 @@ pub struct LibvirtVcpu {
 pub struct LibvirtError {
     of: LibvirtVcpu,
     problem: String,
+    /// Whether it gave no answer, so that it may do yet what it was asked for.
+    is_silent: bool,
 }
+
+impl LibvirtError {
+    pub(crate) const fn is_silent(&self) -> bool {
+        self.is_silent
+    }
+}
+
+/// What libvirt answered: done, or why not.
+type Answer = Result<(), String>;
 
 impl LibvirtVcpu {
     /// The vCPU with this number of the guest that QEMU with these arguments runs; `None` if libvirt did not start it.
@@ -71,23 +82,25 @@ impl LibvirtVcpu {
 
     /// Lets the vCPU run on `cpus`, all of which the machine has.
     pub(crate) fn pin(&self, cpus: &CpuSet) -> Result<(), LibvirtError> {
-        self.request(bitmap(cpus)).map_err(|problem| LibvirtError { of: self.clone(), problem })
+        let failed = |problem, is_silent| Err(LibvirtError { of: self.clone(), problem, is_silent });
+        match self.request(bitmap(cpus)) {
+            Some(Ok(())) => Ok(()),
+            Some(Err(problem)) => failed(problem, false),
+            None => failed("it does not answer; is it well?".to_owned(), true),
+        }
     }
 
     #[cfg(feature = "libvirt")]
-    fn request(&self, bitmap: Vec<u8>) -> Result<(), String> {
+    fn request(&self, bitmap: Vec<u8>) -> Option<Answer> {
         let (answer, asked) = std::sync::mpsc::channel();
         let of = self.clone();
         // A receiver that has given up needs no answer.
         std::thread::spawn(move || drop(answer.send(of.ask(&bitmap))));
-        let seconds = PATIENCE.as_secs();
-        asked
-            .recv_timeout(PATIENCE)
-            .unwrap_or_else(|_| Err(format!("it did not answer within {seconds} s; is it well?")))
+        asked.recv_timeout(PATIENCE).ok()
     }
 
     #[cfg(feature = "libvirt")]
-    fn ask(&self, bitmap: &[u8]) -> Result<(), String> {
+    fn ask(&self, bitmap: &[u8]) -> Answer {
         let said = |error: virt::error::Error| error.message().to_owned();
         let mut connection = virt::connect::Connect::open(Some(&self.uri)).map_err(said)?;
         let pinned =
@@ -105,9 +118,11 @@ impl LibvirtVcpu {
 
     #[cfg(not(feature = "libvirt"))]
     #[expect(clippy::unused_self, reason = "the same signature as with libvirt")]
-    fn request(&self, _: Vec<u8>) -> Result<(), String> {
-        Err("this phasecast was built without libvirt; use one built with --features libvirt, or virsh vcpupin --live"
-            .to_owned())
+    fn request(&self, _: Vec<u8>) -> Option<Answer> {
+        Some(Err(
+            "this phasecast was built without libvirt; use one built with --features libvirt, or virsh vcpupin --live"
+                .to_owned(),
+        ))
     }
 }
 

@@ -112,6 +112,28 @@ fn host_of(guest: &Guest, folder: &Path, uri: &str) -> LiveHost {
     LiveHost::new(settings).unwrap_or_else(|error| panic!("{error}"))
 }
 
+/// A running guest and a host that has seen it; everything of theirs is in the folder.
+struct Scene {
+    host: LiveHost,
+    guest: Guest,
+    folder: tempfile::TempDir,
+    _libvirt: Libvirt,
+}
+
+impl Scene {
+    /// `None`, loudly, where there are not two CPUs.
+    fn set(uri: &str) -> Option<Self> {
+        has_two_cpus().then(|| {
+            let folder = tempfile::tempdir().expect("a folder");
+            let libvirt = Libvirt::running();
+            let guest = Guest::start(folder.path());
+            let mut host = host_of(&guest, folder.path(), uri);
+            host.advance(Duration::from_millis(50)).expect("it lives");
+            Self { host, guest, folder, _libvirt: libvirt }
+        })
+    }
+}
+
 /// Where the kernel lets each vCPU run.
 fn masks(host: &LiveHost) -> Vec<CpuSet> {
     let vcpus = host.guests().into_iter().flat_map(|guest| guest.vcpus);
@@ -120,15 +142,8 @@ fn masks(host: &LiveHost) -> Vec<CpuSet> {
 
 #[test]
 fn a_guest_of_libvirt_is_moved_and_given_back_by_libvirt() {
-    if !has_two_cpus() {
-        return;
-    }
-    let folder = tempfile::tempdir().expect("a folder");
-    let _libvirt = Libvirt::running();
-    let guest = Guest::start(folder.path());
+    let Some(Scene { _libvirt, folder, guest, mut host }) = Scene::set(URI) else { return };
     let before = guest.pins();
-    let mut host = host_of(&guest, folder.path(), URI);
-    host.advance(Duration::from_millis(50)).expect("it lives");
     let found = masks(&host);
     assert_eq!(found.len(), 2);
 
@@ -160,15 +175,24 @@ fn a_guest_of_libvirt_is_moved_and_given_back_by_libvirt() {
 }
 
 #[test]
+fn what_an_owner_asks_of_libvirt_meanwhile_stands() {
+    let Some(Scene { _libvirt, folder: _folder, guest, mut host }) = Scene::set(URI) else { return };
+    let before = masks(&host).swap_remove(0);
+    let vcpu = host.guests().swap_remove(0).vcpus.swap_remove(0).id;
+    let moved = Move { vcpu, from: DomainId(0), to: DomainId(1) };
+    assert_eq!(host.apply(&[moved]).expect("answers")[0].refusal, None);
+    // Also where that is what it had before.
+    virsh(&["vcpupin", &guest.name, "0", &before.to_string(), "--live"]).expect("the owner may");
+    let back = Move { vcpu, from: DomainId(1), to: DomainId(0) };
+    let refusal = host.apply(&[back]).expect("answers").swap_remove(0).refusal.expect("it is the owner's");
+    assert!(refusal.starts_with("taken over"), "{refusal}");
+    assert_eq!(masks(&host)[0], before);
+}
+
+#[test]
 fn without_an_answer_nobody_is_moved_and_the_reason_is_told() {
-    if !has_two_cpus() {
-        return;
-    }
-    let folder = tempfile::tempdir().expect("a folder");
-    let _libvirt = Libvirt::running();
-    let guest = Guest::start(folder.path());
-    let mut host = host_of(&guest, folder.path(), "qemu+unix:///system?socket=/nowhere");
-    host.advance(Duration::from_millis(50)).expect("it lives");
+    let nowhere = "qemu+unix:///system?socket=/nowhere";
+    let Some(Scene { _libvirt, folder: _folder, guest: _guest, mut host }) = Scene::set(nowhere) else { return };
     let found = masks(&host);
     let vcpu = &host.guests()[0].vcpus[0];
     let outcomes = host.apply(&[Move { vcpu: vcpu.id, from: vcpu.domain, to: vcpu.domain }]).expect("answers");

@@ -27,6 +27,17 @@ pub enum SetError {
     },
 }
 
+impl SetError {
+    /// Whether the mask may become what was asked for without another request.
+    pub(super) const fn may_be_done_yet(&self) -> bool {
+        match self {
+            Self::Affinity(_) => false,
+            Self::Libvirt(error) => error.is_silent(),
+            Self::NotDone { .. } => true,
+        }
+    }
+}
+
 impl Entry {
     /// Lets the thread run on `cpus` only.
     pub(super) fn bind(&self, tid: Tid, cpus: &CpuSet) -> Result<(), SetError> {

@@ -137,6 +137,8 @@ pub struct Entry {
     pub masks: Vec<CpuSet>,
     /// What libvirt calls it, where libvirt is asked to bind it.
     pub through: Option<LibvirtVcpu>,
+    /// Whether libvirt was asked for the last of the masks and did not say that it is set: it may set it yet.
+    pub is_awaited: bool,
 }
 
 impl Entry {
@@ -147,11 +149,11 @@ impl Entry {
     }
 
     /// Whether a thread with this mask is still where we put it: the mask is one that we set, whole or as far as the
-    /// cpuset has it. So is one that libvirt was asked for, and that it has not set yet.
+    /// cpuset has it. So is the one it had, while libvirt was asked for
+    /// another and has not set it.
     #[must_use]
     pub fn is_ours(&self, mask: &CpuSet, cpuset: Option<&CpuSet>) -> bool {
-        let is_awaited = self.through.is_some() && *mask == self.original;
-        is_awaited
+        (self.is_awaited && *mask == self.original)
             || self.masks.iter().any(|ours| {
                 let cut = cpuset.map(|cpuset| ours.intersection(cpuset)).filter(|cut| !cut.is_empty());
                 ours == mask || cut.is_some_and(|cut| cut == *mask)
@@ -202,7 +204,7 @@ pub fn parse(text: &mut dyn BufRead) -> Result<Contents, ParseError> {
             Ok(Line::Ledger { boot_id, .. }) => contents.boot_id = boot_id,
             Ok(Line::Released { thread }) => drop(contents.entries.remove(&thread)),
             Ok(Line::Bound { thread, comm, original, is_whole, mask, through }) => {
-                let new = Entry { comm, original, is_whole, masks: Vec::new(), through };
+                let new = Entry { comm, original, is_whole, masks: Vec::new(), through, is_awaited: false };
                 contents.entries.entry(thread).or_insert(new).set_last(mask);
             }
             Err(_) => contents.damaged_lines += 1,

@@ -227,10 +227,10 @@ impl Custody {
     fn carry_out(&mut self, asked: &Binding, mask: &CpuSet) -> Result<(), BindRefusal> {
         let Some(entry) = self.held.get_mut(&asked.thread) else { return Err(BindRefusal::Gone) };
         let outcome = entry.bind(asked.thread.tid, mask);
+        entry.is_awaited = outcome.as_ref().is_err_and(SetError::may_be_done_yet);
         match &outcome {
             Ok(()) => entry.set_last(mask.clone()),
-            // It may do so yet.
-            Err(SetError::Libvirt(_) | SetError::NotDone { .. }) => entry.set_last(mask.clone()),
+            Err(_) if entry.is_awaited => entry.set_last(mask.clone()),
             // Never bound by us, so that nothing is owed.
             Err(_) if entry.masks.is_empty() => self.release(&asked.thread),
             Err(_) => {}
@@ -269,6 +269,7 @@ impl Custody {
             original: current,
             masks: Vec::new(),
             through: asked.through.clone(),
+            is_awaited: false,
         });
         Ok(mask)
     }

@@ -157,7 +157,8 @@ pub(super) fn give_back_thread(proc: &Proc, thread: &ThreadIdentity, entry: &Ent
     let set = match entry.is_whole {
         // Also where the mask looks right: the kernel may remember ours for when the cpuset grows.
         true => entry.unbind(thread.tid),
-        false if is_as_before => Ok(()),
+        // libvirt does what it is asked in turn, so what it was asked for before is undone.
+        false if is_as_before && !entry.is_awaited => Ok(()),
         false => match entry.bind(thread.tid, &entry.original) {
             // Its CPUs are gone: anywhere it may is nearer to what it had than where we put it.
             Err(SetError::Affinity(AffinityError::NoSuchCpu { .. })) => entry.unbind(thread.tid),
