@@ -36,7 +36,7 @@ mod whereabouts;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use predictor::counters::{Event, Reading, Readings, Sample, VcpuId};
@@ -193,7 +193,9 @@ impl LiveHost {
     }
 
     fn refusals(&self) -> String {
-        let all: Vec<String> = self.counters.refused().map(|(event, why)| format!("{event}: {why}")).collect();
+        let mut events: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        self.counters.refused().for_each(|(event, why)| events.entry(why).or_default().push(event));
+        let all: Vec<String> = events.iter().map(|(why, events)| format!("{}: {why}", events.join(", "))).collect();
         format!("vCPUs are known by their time on a CPU alone ({})", all.join("; "))
     }
 
