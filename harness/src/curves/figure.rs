@@ -2,7 +2,7 @@
 
 use super::{GuestCurves, Source};
 use crate::report::ReportError;
-use crate::report::figures::canvas::{Anchor, Canvas, Drawn, Lettering, draw as on_sheet, width_of};
+use crate::report::figures::canvas::{Anchor, Canvas, Drawn, Lettering, SOFT, TICK, draw as on_sheet, width_of};
 use crate::report::figures::palette;
 use crate::report::figures::scale::Axis;
 
@@ -12,8 +12,6 @@ const LEFT: i32 = 70;
 const RIGHT: i32 = WIDTH - 30;
 
 const TITLE: Lettering = Lettering::bold(16, palette::INK);
-const SOFT: Lettering = Lettering::plain(12, palette::SOFT);
-const TICK: Lettering = Lettering::plain(11, palette::SOFT);
 
 /// Draws the guests below each other as one SVG.
 pub fn draw(guests: &[GuestCurves], llc_bytes: u64) -> Result<String, ReportError> {

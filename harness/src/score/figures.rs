@@ -2,7 +2,7 @@
 
 use super::measures::ConfidenceBin;
 use super::{COVERAGES, Findings, Scored};
-use crate::report::figures::canvas::{Anchor, Canvas, Drawn, Lettering, Place, draw as on_sheet, width_of};
+use crate::report::figures::canvas::{Anchor, Canvas, Drawn, Lettering, Place, SOFT, TICK, draw as on_sheet, width_of};
 use crate::report::figures::palette;
 use crate::report::figures::scale::{Axis, round_axis, short};
 use crate::report::{Figure, ReportError};
@@ -14,8 +14,6 @@ const ROW: i32 = 20;
 const SQUARE: i32 = 420;
 
 const TITLE: Lettering = Lettering::bold(16, palette::INK);
-const SOFT: Lettering = Lettering::plain(12, palette::SOFT);
-const TICK: Lettering = Lettering::plain(11, palette::SOFT);
 
 /// All figures.
 pub fn all(findings: &Findings) -> Result<Vec<Figure>, ReportError> {

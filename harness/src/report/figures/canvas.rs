@@ -7,6 +7,8 @@ use plotters::element::{Circle, PathElement, Polygon, Rectangle, Text};
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{Color, FontStyle, FontTransform, IntoFont, RGBColor, ShapeStyle, TextStyle};
 
+use super::palette;
+
 /// Why a figure could not be drawn.
 pub(crate) type DrawError = DrawingAreaErrorKind<std::io::Error>;
 
@@ -42,6 +44,15 @@ impl Lettering {
     }
 }
 
+/// A figure's title.
+pub(crate) const TITLE: Lettering = Lettering::bold(18, palette::INK);
+/// What names data and axes.
+pub(crate) const LABEL: Lettering = Lettering::plain(12, palette::INK);
+/// What explains.
+pub(crate) const SOFT: Lettering = Lettering::plain(12, palette::SOFT);
+/// Numbers beside an axis.
+pub(crate) const TICK: Lettering = Lettering::plain(11, palette::SOFT);
+
 /// A sheet.
 pub(crate) struct Canvas<'a>(DrawingArea<SVGBackend<'a>, Shift>);
 
@@ -50,7 +61,7 @@ pub(crate) fn draw(size: (u32, u32), paint: impl FnOnce(&Canvas<'_>) -> Drawn) -
     let mut svg = String::new();
     {
         let area = SVGBackend::with_string(&mut svg, size).into_drawing_area();
-        area.fill(&super::palette::PAPER)?;
+        area.fill(&palette::PAPER)?;
         let canvas = Canvas(area);
         paint(&canvas)?;
         canvas.0.present()?;
@@ -72,7 +83,7 @@ impl Canvas<'_> {
 
     /// A dot with a white rim.
     pub(crate) fn dot(&self, centre: Place, radius: u32, colour: RGBColor) -> Drawn {
-        self.0.draw(&Circle::new(centre, radius + 1, super::palette::PAPER.filled()))?;
+        self.0.draw(&Circle::new(centre, radius + 1, palette::PAPER.filled()))?;
         self.0.draw(&Circle::new(centre, radius, colour.filled()))
     }
 

@@ -1,6 +1,6 @@
 //! The policies side by side: system throughput, and each guest's slowdown.
 
-use super::canvas::{Anchor, Canvas, DrawError, Drawn, Lettering, draw as on_sheet, width_of};
+use super::canvas::{Anchor, Canvas, DrawError, Drawn, Lettering, SOFT, TICK, TITLE, draw as on_sheet, width_of};
 use super::palette;
 use super::scale::{Axis, round_axis, tick_text};
 use crate::report::collected::Collected;
@@ -15,12 +15,9 @@ const TOP: i32 = 84;
 const ROW: i32 = 56;
 const FOOT: i32 = 64;
 
-const TITLE: Lettering = Lettering::bold(18, palette::INK);
 const HEADING: Lettering = Lettering::bold(14, palette::INK);
 const VALUE: Lettering = Lettering::bold(13, palette::INK);
 const LABEL: Lettering = Lettering::plain(13, palette::INK);
-const SOFT: Lettering = Lettering::plain(12, palette::SOFT);
-const TICK: Lettering = Lettering::plain(11, palette::SOFT);
 
 /// Draws the comparison.
 pub(super) fn draw(collected: &Collected) -> Result<String, DrawError> {

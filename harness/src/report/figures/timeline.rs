@@ -2,7 +2,7 @@
 
 use plotters::style::RGBColor;
 
-use super::canvas::{Anchor, Canvas, DrawError, Drawn, Lettering, Place, draw as on_sheet, width_of};
+use super::canvas::{Anchor, Canvas, DrawError, Drawn, Lettering, Place, TICK, TITLE, draw as on_sheet, width_of};
 use super::palette;
 use super::scale::{Axis, RatioAxis, short};
 use crate::report::collected::{Collected, Run, Series};
@@ -20,10 +20,8 @@ const BETWEEN: i32 = 34;
 /// A panel with its strips of marks, phases and placement above the plot.
 const PANEL: i32 = 3 * (STRIP + STRIP_GAP) + 6 + PLOT + BETWEEN;
 
-const TITLE: Lettering = Lettering::bold(18, palette::INK);
 const NAME: Lettering = Lettering::bold(14, palette::INK);
 const LABEL: Lettering = Lettering::plain(12, palette::SOFT);
-const TICK: Lettering = Lettering::plain(11, palette::SOFT);
 
 /// Draws `run`.
 pub(super) fn draw(collected: &Collected, run: &Run) -> Result<String, DrawError> {

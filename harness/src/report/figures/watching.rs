@@ -1,6 +1,6 @@
 //! What watching guests costs, against the number of their vCPU threads.
 
-use super::canvas::{Anchor, DrawError, Lettering, draw as on_sheet};
+use super::canvas::{Anchor, DrawError, LABEL, SOFT, TICK, TITLE, draw as on_sheet};
 use super::palette;
 use super::scale::{RatioAxis, round_axis, short, tick_text};
 use crate::report::ReportError;
@@ -11,11 +11,6 @@ const LEFT: i32 = 80;
 const RIGHT: i32 = WIDTH - 30;
 const TOP: i32 = 90;
 const BOTTOM: i32 = HEIGHT - 70;
-
-const TITLE: Lettering = Lettering::bold(18, palette::INK);
-const LABEL: Lettering = Lettering::plain(12, palette::INK);
-const SOFT: Lettering = Lettering::plain(12, palette::SOFT);
-const TICK: Lettering = Lettering::plain(11, palette::SOFT);
 
 /// What watching so many threads took.
 #[derive(Debug, Clone, Copy, PartialEq)]

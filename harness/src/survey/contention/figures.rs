@@ -1,7 +1,9 @@
 //! The scatter: slowdown told against slowdown seen, a dot for each guest.
 
 use super::{Contended, Together};
-use crate::report::figures::canvas::{Anchor, Canvas, DrawError, Drawn, Lettering, draw as on_sheet, width_of};
+use crate::report::figures::canvas::{
+    Anchor, Canvas, DrawError, Drawn, LABEL, SOFT, TICK, TITLE, draw as on_sheet, width_of,
+};
 use crate::report::figures::palette;
 use crate::report::figures::scale::{RatioAxis, short};
 
@@ -9,11 +11,6 @@ const WIDTH: i32 = 1280;
 const HEIGHT: i32 = 700;
 const TOP: i32 = 90;
 const BOTTOM: i32 = HEIGHT - 70;
-
-const TITLE: Lettering = Lettering::bold(18, palette::INK);
-const LABEL: Lettering = Lettering::plain(12, palette::INK);
-const SOFT: Lettering = Lettering::plain(12, palette::SOFT);
-const TICK: Lettering = Lettering::plain(11, palette::SOFT);
 
 /// The rules that are drawn.
 const DRAWN: [(&str, usize); 2] = [("additive", 0), ("analytic", 2)];

@@ -5,14 +5,11 @@ use plotters::style::RGBColor;
 use super::Mixes;
 use super::outcome::{Contestant, STATIC, YARDSTICK};
 use super::report::{Field, OURS, moves_per_vcpu_second, names, tried};
-use crate::report::figures::canvas::{Anchor, Canvas, DrawError, Drawn, Lettering, draw as on_sheet, width_of};
+use crate::report::figures::canvas::{
+    Anchor, Canvas, DrawError, Drawn, LABEL, SOFT, TICK, TITLE, draw as on_sheet, width_of,
+};
 use crate::report::figures::palette;
 use crate::report::figures::scale::{Axis, round_axis, tick_text};
-
-const TITLE: Lettering = Lettering::bold(18, palette::INK);
-const LABEL: Lettering = Lettering::plain(12, palette::INK);
-const SOFT: Lettering = Lettering::plain(12, palette::SOFT);
-const TICK: Lettering = Lettering::plain(11, palette::SOFT);
 
 const ROW: i32 = 22;
 

@@ -4,17 +4,15 @@ use plotters::style::RGBColor;
 
 use super::Pairs;
 use super::report::{roles, slowdown_of};
-use crate::report::figures::canvas::{Anchor, Canvas, DrawError, Drawn, Lettering, draw as on_sheet, width_of};
+use crate::report::figures::canvas::{
+    Anchor, Canvas, DrawError, Drawn, LABEL, Lettering, SOFT, TITLE, draw as on_sheet, width_of,
+};
 use crate::report::figures::palette;
 use crate::report::text::number;
 
 const CELL: i32 = 26;
 const LEFT: i32 = 200;
 const TOP: i32 = 250;
-
-const TITLE: Lettering = Lettering::bold(18, palette::INK);
-const LABEL: Lettering = Lettering::plain(12, palette::INK);
-const SOFT: Lettering = Lettering::plain(12, palette::SOFT);
 
 /// From which slowdown on each shade stands; below the first nobody would notice. Lightness falls evenly from class to class.
 const SHADES: [(f64, RGBColor); 8] = [

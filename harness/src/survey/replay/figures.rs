@@ -3,17 +3,14 @@
 use super::Replay;
 use super::report::{CYCLES_WITHIN, MISSES_WITHIN, errors};
 use super::speed::{Speed, Timing};
-use crate::report::figures::canvas::{Anchor, Canvas, DrawError, Drawn, Lettering, draw as on_sheet, width_of};
+use crate::report::figures::canvas::{
+    Anchor, Canvas, DrawError, Drawn, LABEL, SOFT, TICK, TITLE, draw as on_sheet, width_of,
+};
 use crate::report::figures::palette;
 use crate::report::figures::scale::{Axis, round_axis, tick_text};
 
 const WIDTH: i32 = 1280;
 const ROW: i32 = 18;
-
-const TITLE: Lettering = Lettering::bold(18, palette::INK);
-const LABEL: Lettering = Lettering::plain(12, palette::INK);
-const SOFT: Lettering = Lettering::plain(12, palette::SOFT);
-const TICK: Lettering = Lettering::plain(11, palette::SOFT);
 
 /// A row for each guest of each run: how far cycles and LLC misses are off, on a scale that ends beyond the limits.
 pub(super) fn agreement(replay: &Replay) -> Result<String, DrawError> {

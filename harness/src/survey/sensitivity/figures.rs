@@ -2,7 +2,9 @@
 
 use super::Sensitivity;
 use super::report::{hosts, variants};
-use crate::report::figures::canvas::{Anchor, Canvas, DrawError, Drawn, Lettering, draw as on_sheet, width_of};
+use crate::report::figures::canvas::{
+    Anchor, Canvas, DrawError, Drawn, LABEL, SOFT, TICK, TITLE, draw as on_sheet, width_of,
+};
 use crate::report::figures::palette;
 use crate::report::figures::scale::{RatioAxis, short};
 
@@ -12,11 +14,6 @@ const RIGHT: i32 = 40;
 const TOP: i32 = 110;
 const ROW: i32 = 30;
 const BETWEEN: i32 = 14;
-
-const TITLE: Lettering = Lettering::bold(18, palette::INK);
-const LABEL: Lettering = Lettering::plain(12, palette::INK);
-const SOFT: Lettering = Lettering::plain(12, palette::SOFT);
-const TICK: Lettering = Lettering::plain(11, palette::SOFT);
 
 /// Dots are of the first host, the bar under each of the second.
 pub(super) fn slowdowns(found: &Sensitivity) -> Result<String, DrawError> {

@@ -3,7 +3,9 @@
 use super::report::main_runs;
 use super::statistics::Figures;
 use super::{Finding, Solo};
-use crate::report::figures::canvas::{Anchor, Canvas, DrawError, Drawn, Lettering, Place, draw as on_sheet, width_of};
+use crate::report::figures::canvas::{
+    Anchor, Canvas, DrawError, Drawn, LABEL, Place, SOFT, TICK, TITLE, draw as on_sheet, width_of,
+};
 use crate::report::figures::palette;
 use crate::report::figures::scale::{Axis, RatioAxis, short};
 
@@ -11,11 +13,6 @@ const WIDTH: i32 = 1280;
 const LEFT: i32 = 250;
 const RIGHT: i32 = 24;
 const ROW: i32 = 17;
-
-const TITLE: Lettering = Lettering::bold(18, palette::INK);
-const LABEL: Lettering = Lettering::plain(12, palette::INK);
-const SOFT: Lettering = Lettering::plain(12, palette::SOFT);
-const TICK: Lettering = Lettering::plain(11, palette::SOFT);
 
 /// What is drawn as this little where it is less, per thousand instructions: a ratio scale has no zero.
 const LEAST: f64 = 0.01;

@@ -2,7 +2,7 @@
 
 use super::report::{contenders, gain};
 use super::{Over, Sweeps};
-use crate::report::figures::canvas::{Anchor, Canvas, DrawError, Drawn, Lettering, draw as on_sheet, width_of};
+use crate::report::figures::canvas::{Anchor, Canvas, DrawError, Drawn, SOFT, TICK, TITLE, draw as on_sheet, width_of};
 use crate::report::figures::palette;
 use crate::report::figures::scale::Axis;
 
@@ -11,10 +11,6 @@ const LEFT: i32 = 80;
 const RIGHT: i32 = 860;
 const TOP: i32 = 90;
 const BOTTOM: i32 = 400;
-
-const TITLE: Lettering = Lettering::bold(18, palette::INK);
-const SOFT: Lettering = Lettering::plain(12, palette::SOFT);
-const TICK: Lettering = Lettering::plain(11, palette::SOFT);
 
 /// How far policies stand apart at one value, so that their intervals can be told apart.
 const APART: i32 = 6;
